@@ -1,0 +1,88 @@
+"""The catalogue: which networks there are, by name, and how one is made.
+
+Listing names must not cost an import of torch, so this file holds names alone; the family files hold the networks.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from workbench.spec import UserError, Variant, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+SCALES = (2, 3, 4)
+
+
+@dataclass(frozen=True)
+class Family:
+    """One file of this folder and the models that it builds."""
+
+    name: str
+    paper: str
+    models: tuple[str, ...]
+
+
+FAMILIES = (
+    Family("esc", "ESC (ICCV 2025)", ("esc", "esc-light", "esc-fp")),
+    Family("hit", "HiT-SR (ECCV 2024)", ("hit-sir", "hit-sng", "hit-srf")),
+    Family("asid", "ASID (AAAI 2025)", ("asid", "asid-d8")),
+    Family("omnisr", "Omni-SR (CVPR 2023)", ("omnisr",)),
+    Family("swinir", "SwinIR (ICCVW 2021)", ("swinir-light",)),
+    Family("srformer", "SRFormer (ICCV 2023)", ("srformer-light",)),
+    Family("elan", "ELAN (ECCV 2022)", ("elan-light",)),
+    Family("atd", "ATD (CVPR 2024)", ("atd-light",)),
+    Family("mambair", "MambaIR (ECCV 2024)", ("mambair-light",)),
+    Family("mambairv2", "MambaIRv2 (CVPR 2025)", ("mambairv2-light",)),
+    Family("rdn", "RDN (CVPR 2018)", ("rdn",)),
+    Family("rcan", "RCAN (ECCV 2018)", ("rcan",)),
+    Family("edsr", "EDSR (CVPRW 2017)", ("edsr-baseline",)),
+    Family("carn", "CARN (ECCV 2018)", ("carn", "carn-m")),
+    Family("imdn", "IMDN (ACM MM 2019)", ("imdn",)),
+    Family("rfdn", "RFDN (ECCVW 2020)", ("rfdn",)),
+)
+
+VARIANTS: dict[str, Variant] = {
+    f"{model}-x{scale}": Variant(f"{model}-x{scale}", model, family.name, scale, family.paper)
+    for family in FAMILIES
+    for model in family.models
+    for scale in SCALES
+}
+
+
+def find(name: str) -> Variant:
+    """The variant of that name, or a UserError with its nearest neighbours."""
+    try:
+        return VARIANTS[name]
+    except KeyError:
+        raise unknown("variant", name, VARIANTS, "workbench variants") from None
+
+
+def create(
+    name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None
+) -> nn.Module:
+    """An untrained network in eval mode and float32, its weights drawn by its own initialisation.
+
+    `attention`: naive (the default), sdpa or flex. `forward`: lean (the default) or faithful, which keeps
+    the official code's order of work and so its memory and its cost.
+    """
+    import torch
+
+    variant = find(name)
+    network, settings = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    attention, forward = attention or "naive", forward or "lean"
+    if attention not in network.ATTENTION:
+        raise UserError(
+            f"{name} has no attention implementation {attention!r}: {network.ATTENTION_NOTE}"
+            f" Known for it: {', '.join(network.ATTENTION)}."
+        )
+    if forward not in ("faithful", "lean"):
+        raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
+    with torch.device(device):
+        module: nn.Module = network(
+            scale=variant.scale, attention=attention, lean=forward == "lean", **settings
+        )
+    return module.float().eval()

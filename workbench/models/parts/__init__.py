@@ -1,0 +1,1 @@
+"""What several families are built from; nothing here is a network of its own."""

@@ -1,0 +1,84 @@
+"""Softmax attention in three implementations, and the named point that every attention map passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+IMPLEMENTATIONS = ("naive", "sdpa", "flex")
+
+Kind = Literal["window", "grid", "channel", "correlation", "dictionary", "category"]
+
+BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""The bias of one head, query and key, for a fused kernel that never holds the whole table."""
+
+
+class MapPoint(nn.Module):
+    """Identity. An attention map passes through it, so that a probe finds maps by this type and reads their geometry."""
+
+    def __init__(self, kind: Kind = "window", window: int | None = None, shift: int = 0):
+        super().__init__()
+        self.kind = kind
+        self.window = window
+        """Side in tokens of the square that the map's queries come from; None where there is none."""
+        self.shift = shift
+        """Pixels that the window raster was rolled by."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether someone waits for the map, so that a forward which needs none must make it."""
+        return bool(self._forward_hooks)
+
+    def forward(self, attn: Tensor) -> Tensor:
+        return attn
+
+
+def attend(
+    q: Tensor,  # (B * windows, heads, N, d)
+    k: Tensor,  # (B * windows, heads, M, d)
+    v: Tensor,  # (B * windows, heads, M, e)
+    *,
+    scale: float,
+    attention: str,
+    point: MapPoint,
+    bias: Tensor | None = None,  # (heads, N, M)
+    mask: Tensor | None = None,  # (windows, N, M), added like the bias
+    lean: bool = False,
+) -> Tensor:  # (B * windows, heads, N, e)
+    """softmax(scale q k^T + bias + mask) v. Only `naive` makes the map, and so only `naive` passes it to the point."""
+    if attention == "flex":
+        return flex(q, k, v, scale, None if bias is None else lambda h, i, j: bias[h, i, j], mask)
+    if attention == "sdpa":
+        added = None if bias is None else bias[None]
+        if mask is not None:
+            tiled = mask.repeat(q.shape[0] // mask.shape[0], 1, 1)[:, None]
+            added = tiled if added is None else added + tiled
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
+    logits = (q * scale) @ k.transpose(-2, -1)
+    in_place = lean and not torch.is_grad_enabled()
+    if bias is not None:
+        logits = logits.add_(bias) if in_place else logits + bias
+    if mask is not None:
+        by_window = logits.view(-1, mask.shape[0], *logits.shape[1:])
+        logits = (by_window.add_(mask[:, None]) if in_place else by_window + mask[:, None]).view(logits.shape)
+    return point(logits.softmax(dim=-1)) @ v  # type: ignore[no-any-return]
+
+
+def flex(
+    q: Tensor, k: Tensor, v: Tensor, scale: float, bias_at: BiasAt | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """`attend` through torch's flex attention: fused when the caller compiles, plain arithmetic when not."""
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def score(logit: Tensor, b: Tensor, h: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        if bias_at is not None:
+            logit = logit + bias_at(h, i, j)
+        return logit if mask is None else logit + mask[b % mask.shape[0], i, j]
+
+    out = flex_attention(q, k, v, score_mod=score, scale=scale)
+    assert isinstance(out, Tensor)
+    return out

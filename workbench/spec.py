@@ -1,0 +1,197 @@
+"""The nouns of the house: Variant, Protocol, Record, Table, Figure, and the one error a user can mend."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+# The record format's history. A reader takes every schema up to its own; a newer one is reported and skipped.
+# 1: first format.
+SCHEMA = 1
+
+Status = Literal["ok", "failed", "out-of-memory", "timeout", "unsupported"]
+STATUSES: tuple[Status, ...] = ("ok", "failed", "out-of-memory", "timeout", "unsupported")
+
+
+class UserError(Exception):
+    """Something the user can mend: one line that says what was asked, found and known, and what to do next."""
+
+
+def unknown(noun: str, asked: str, known: Iterable[str], listing: str) -> UserError:
+    """The sentence for a name that does not exist, with the nearest names that do."""
+    known = list(known)
+    near = difflib.get_close_matches(asked.lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
+    return UserError(f"No {noun} {asked!r}.{guess} {len(known)} are known; list them: {listing}")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One network at one scale, as a paper's table names a row."""
+
+    name: str
+    """`<model>-x<scale>`, the public name."""
+    model: str
+    """The network without its scale: `esc-light`."""
+    family: str
+    """The file under `models/` that builds it: `esc`."""
+    scale: int
+    """Output pixels per input pixel along one side."""
+    paper: str
+    """Where the network was published."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """What is fed to the network."""
+
+    hr: tuple[int, int] = (720, 1280)
+    """Height and width in pixels of the output image that the figures are quoted for."""
+    rounding: Literal["floor", "ceil"] = "floor"
+    """How the input side is found when the scale does not divide the output side."""
+    batch: int = 1
+    dtype: str = "float32"
+
+    def lr(self, scale: int) -> tuple[int, int]:
+        """Height and width of the network's input at a scale."""
+        up = scale - 1 if self.rounding == "ceil" else 0
+        return (self.hr[0] + up) // scale, (self.hr[1] + up) // scale
+
+
+@dataclass(frozen=True)
+class Build:
+    """How the network is constructed; these reach it as constructor arguments."""
+
+    attention: str = "naive"
+    """`naive`, `sdpa` or `flex`: the same function through three implementations."""
+    forward: Literal["faithful", "lean"] = "faithful"
+    """`faithful` works in the official code's order; `lean` computes the same with less."""
+
+
+@dataclass(frozen=True)
+class Counting:
+    """What counts as a multiply-add and as a parameter."""
+
+    convention: Literal["fvcore"] = "fvcore"
+    """The set of operators that have a price, and the prices."""
+    layer_norm: bool = True
+    """Whether layer norms are counted (5 per element); stock fvcore cannot count some of them."""
+    parameters: Literal["total", "trainable", "hook-visible"] = "total"
+    """All parameters, those with requires_grad, or those that a per-module hook such as thop's sees."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named way to measure. Its parts are read one by one, so that a change stales only what reads it."""
+
+    name: str
+    title: str
+    """One sentence: whose way this is, and what is peculiar to it."""
+    input: Input = field(default_factory=Input)
+    build: Build = field(default_factory=Build)
+    counting: Counting = field(default_factory=Counting)
+
+    def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
+        """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.
+
+        The rounding rule is resolved into the input size it gives: where floor and ceil agree, so do the conditions.
+        """
+        read: dict[str, Any] = {}
+        for path in paths:
+            part, _, leaf = path.partition(".")
+            fields = dataclasses.asdict(getattr(self, part))
+            if part == "input":
+                fields |= {"lr": self.input.lr(scale)}
+                del fields["rounding"]
+            read.setdefault(part, {}).update({leaf: fields[leaf]} if leaf else fields)
+        return read
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement, or one failure to measure, with everything needed to judge it."""
+
+    variant: str
+    protocol: str
+    """The protocol it was asked for under; what identifies it are the `conditions`."""
+    probe: str
+    probe_version: int
+    conditions: Mapping[str, Any]
+    """The parts of the protocol that the probe read; with the machine, if the probe is timed."""
+    unit: str
+    """Unit of `values`: always a base unit (counts, bytes, seconds, joules, decibels)."""
+    values: tuple[float, ...]
+    """Raw values, one per repetition; empty unless `status` is `ok`."""
+    status: Status
+    reason: str | None
+    """Why there is no value; None when there is one."""
+    recorded_at: str
+    """UTC, ISO 8601 with microseconds."""
+    machine: str
+    """The hardware in words."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What the probe adds: a break-down, what it could not count."""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    """Machine, versions, commit: the provenance."""
+    schema: int = SCHEMA
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a printed table and the probe that fills it."""
+
+    id: str
+    title: str
+    unit: str
+    """Unit as printed: `K`, `G`, `ms`, `MB`, `dB`."""
+    probe: str
+    """The probe whose records answer this column."""
+    factor: float
+    """One printed unit in base units: 1e9 for G."""
+    best: Literal["low", "high"]
+    needs: str
+    """What this workbench needs before it can measure the column, when no record is there."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One printed row: a method at a scale, as the paper names it, and what it printed."""
+
+    method: str
+    scale: int
+    variant: str | None
+    """The variant that is this row; None if the paper's method is not one of ours."""
+    printed: Mapping[str, str]
+    """Column id to the printed text, digit for digit; absent where the paper prints nothing."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A published table: its columns, its rows, and the protocols under which its cells are judged."""
+
+    id: str
+    title: str
+    paper: str
+    source: str
+    """Paper and place in words."""
+    protocol: str
+    """The default protocol of its cells."""
+    alternatives: tuple[str, ...]
+    """Other named protocols that may explain a cell which the default does not reproduce."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture drawn from a table's cells."""
+
+    id: str
+    title: str
+    table: str
+    kind: Literal["agreement"]
+    """Which drawing of `report` makes it."""
+    columns: tuple[str, ...]
