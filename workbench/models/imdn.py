@@ -40,7 +40,7 @@ class ContrastAttention(nn.Module):
             x, mean = x.float(), mean.float()
         if self.lean:
             norm: Tensor = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True)
-            return norm / (x.shape[2] * x.shape[3]) ** 0.5
+            return norm / (x.shape[2] * x.shape[3]) ** 0.5  # type: ignore[no-any-return]
         mean = x.mean(dim=(2, 3), keepdim=True)  # once more, as in the official code
         return (x - mean).pow(2).mean(dim=(2, 3), keepdim=True).sqrt()
 
