@@ -123,7 +123,8 @@ def _refuse_non_finite(values: Mapping[str, Tensor], asked: str) -> None:
     broken = {k: n for k, t in values.items() if (n := t.numel() - int(t.isfinite().sum()))}
     if broken:
         k, n = next(iter(broken.items()))
-        more = f", and {len(broken) - 1} other entries have some, too" if len(broken) > 1 else ""
+        others = len(broken) - 1
+        more = f", and so are some of {others} other {'entry' if others == 1 else 'entries'}" if others else ""
         raise UserError(
             f"{asked} was not loaded: {n} of the {values[k].numel()} values of {k!r} are NaN or infinite in"
             f" {_name(values[k].dtype)}{more}; get another copy, or an earlier one of the training."
@@ -160,8 +161,9 @@ def _read(asked: str) -> Any:
     try:
         if head[8:9] == b"{":  # after the length of a JSON header: no other format has that there
             return load_file(asked)
-        with warnings.catch_warnings(action="ignore"):  # about formats, for which there is an error anyway
-            return torch.load(asked, map_location="cpu", weights_only=True)
+        # Opened, since of a path torch would go by the suffix; warnings are about formats that raise an error, too.
+        with open(asked, "rb") as file, warnings.catch_warnings(action="ignore"):
+            return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # a reader may say anything of bytes that are no checkpoint
         raise UserError(f"{asked} {_unreadable(head, str(error))}") from None
 
