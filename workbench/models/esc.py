@@ -30,7 +30,7 @@ class ConvFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.proj(x))
         x = F.gelu(self.dwc(x)) + x
-        return self.aggr(x)  # type: ignore[no-any-return]
+        return self.aggr(x)
 
 
 class WindowAttention(nn.Module):
@@ -73,7 +73,7 @@ class WindowAttention(nn.Module):
         q, k, v = qkv = qkv.reshape(3, b * ny * nx, self.heads, WINDOW**2, HEAD)
         out = self.attend(q, k, v)
         out = out.view(b, ny, nx, self.heads, WINDOW, WINDOW, HEAD).permute(0, 3, 6, 1, 4, 2, 5)
-        return self.to_out(out.reshape(b, c, h, w)[..., :height, :width])  # type: ignore[no-any-return]
+        return self.to_out(out.reshape(b, c, h, w)[..., :height, :width])
 
 
 def dynamic_kernel(squeeze: int) -> nn.Sequential:
@@ -130,7 +130,7 @@ class ConvUnit(nn.Module):
         self.aggr = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, *kernels: Tensor) -> Tensor:
-        return self.aggr(self.plk(x, *kernels))  # type: ignore[no-any-return]
+        return self.aggr(self.plk(x, *kernels))
 
 
 class Block(nn.Module):
@@ -155,7 +155,7 @@ class Block(nn.Module):
         x = x + self.attn(self.ln_attn(x))
         for norm, ffn, unit in zip(self.lns, self.convffns, self.pconvs, strict=True):
             x = x + unit(ffn(norm(x)), *kernels)
-        return self.conv_out(self.ln_out(x)) + skip  # type: ignore[no-any-return]
+        return self.conv_out(self.ln_out(x)) + skip
 
 
 class ESC(nn.Module):
@@ -191,8 +191,8 @@ class ESC(nn.Module):
         nn.init.orthogonal_(self.plk_filter)
         for module in self.modules():
             if isinstance(module, LargeKernel):
-                nn.init.zeros_(module.dwc_proj[3].weight)
-                nn.init.zeros_(module.dwc_proj[3].bias)
+                for parameter in module.dwc_proj[3].parameters():
+                    nn.init.zeros_(parameter)
 
     def kernel(self) -> Tensor:
         """The shared kernel, averaged over the eight symmetries of the square."""

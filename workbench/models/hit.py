@@ -1,4 +1,4 @@
-"""HiT-SIR, HiT-SNG and HiT-SRF: windows that grow from 4 to 64, correlation instead of softmax attention (ECCV 2024)."""
+"""HiT-SIR, HiT-SNG and HiT-SRF: windows from 4 to 64, correlation in place of softmax attention (ECCV 2024)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DFE(nn.Module):
         self.linear = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x) * self.linear(x)  # type: ignore[no-any-return]
+        return self.conv(x) * self.linear(x)
 
 
 class PositionMLP(nn.Module):
@@ -55,7 +55,7 @@ class PositionMLP(nn.Module):
         self.pos3 = layer(HEADS)
 
     def forward(self, offsets: Tensor) -> Tensor:  # (offsets, 2) -> (offsets, heads)
-        return self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))  # type: ignore[no-any-return]
+        return self.pos3(self.pos2(self.pos1(self.pos_proj(offsets))))
 
 
 class NGramContext(nn.Module):
@@ -74,7 +74,7 @@ class NGramContext(nn.Module):
         around = F.pad(unigrams, (1, 1, 1, 1), mode="reflect")
         forward = self.ngram_attn(around[..., 1:, 1:])
         backward = self.ngram_attn(around[..., :-1, :-1])
-        return self.merge(torch.cat((forward, backward), dim=1))  # type: ignore[no-any-return]
+        return self.merge(torch.cat((forward, backward), dim=1))
 
     def _windows(self, x: Tensor) -> tuple[int, int]:
         window = self.unigram_embed.stride[0]
@@ -102,7 +102,7 @@ class NGramAttention(nn.Module):
         bias = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
         attn = self.map(((q * HEAD**-0.5) @ k.transpose(-2, -1) + bias).softmax(dim=-1))
         out = self.proj((attn @ v).transpose(1, 2).reshape(-1, 4, c))
-        return out.mean(dim=1).view(b, h, w, c).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
+        return out.mean(dim=1).view(b, h, w, c).permute(0, 3, 1, 2)
 
 
 class NGramPartition(nn.Module):
@@ -147,13 +147,13 @@ class Correlation(nn.Module):
         spatial = self.spatial(q, self.condense(v)).transpose(1, 2).reshape(n, tokens, HALF)
         q, v = qv.transpose(2, 3).reshape(2, n, tokens, HALF)
         out = torch.cat((spatial, self.channel(q, v)), dim=-1)
-        return self.proj(merge(out, self.window, height, width))  # type: ignore[no-any-return]
+        return self.proj(merge(out, self.window, height, width))
 
     def condense(self, v: Tensor) -> Tensor:  # (n, heads, L, 5) -> (n, heads, cells^2, 5)
         """One learned mean per cell of a window."""
         n, c, r = v.shape[0], self.cells, self.cell
         by_cell = v.view(n, HEADS, c, r, c, r, HEAD).permute(0, 1, 2, 4, 6, 3, 5)
-        return self.spatial_linear(by_cell.reshape(n, HEADS, c * c, HEAD, r * r)).squeeze(-1)  # type: ignore[no-any-return]
+        return self.spatial_linear(by_cell.reshape(n, HEADS, c * c, HEAD, r * r)).squeeze(-1)
 
     def spatial(self, q: Tensor, v: Tensor) -> Tensor:
         """(q v^T / 5 + bias) v. Without a softmax the lean order, q (v^T v) / 5 + bias v, needs no map."""
@@ -164,7 +164,7 @@ class Correlation(nn.Module):
             return q @ (v.transpose(-2, -1) @ v / HEAD) + positional
         correlation = q @ v.transpose(-2, -1) / HEAD
         bias = self.bias() if self.lean else self.bias_by_index()
-        return self.map(correlation + bias) @ v  # type: ignore[no-any-return]
+        return self.map(correlation + bias) @ v
 
     def channel(self, q: Tensor, v: Tensor) -> Tensor:  # (n, L, 30) twice
         """Correlation of channels over all tokens of a window, applied to v."""
@@ -174,10 +174,10 @@ class Correlation(nn.Module):
         """The bias of every offset between two pixels of a window."""
         axis = torch.arange(1 - self.window, self.window, device=self.proj.weight.device)
         grid = torch.stack(torch.meshgrid(axis, axis, indexing="ij")).flatten(1)
-        return self.pos(grid.T.to(self.proj.weight.dtype))  # type: ignore[no-any-return]
+        return self.pos(grid.T.to(self.proj.weight.dtype))
 
     def bias_by_index(self) -> Tensor:  # (heads, L, cells^2)
-        """Official order of work: the bias of every pair of pixels, of which the mean over each cell of keys is kept."""
+        """The official order of work: the bias of every pair of pixels, then its mean over each cell of keys."""
         w, c, r = self.window, self.cells, self.cell
         axis = torch.arange(w, device=self.proj.weight.device)
         at = torch.stack(torch.meshgrid(axis, axis, indexing="ij")).flatten(1)
@@ -213,7 +213,7 @@ class ConvMLP(nn.Module):
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         x = F.gelu(self.fc1(x))
         x = x + self.dwconv(x, height, width)
-        return self.fc2(x)  # type: ignore[no-any-return]
+        return self.fc2(x)
 
 
 class MLP(nn.Module):
@@ -225,7 +225,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(2 * CHANNELS, CHANNELS)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class Block(nn.Module):
@@ -241,12 +241,12 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:  # (B, H * W, 60)
         x = x + self.norm1(self.correlate(x, height, width))
-        return x + self.norm2(self.mlp(x, height, width))  # type: ignore[no-any-return]
+        return x + self.norm2(self.mlp(x, height, width))
 
     def correlate(self, x: Tensor, height: int, width: int) -> Tensor:
         bottom, right = missing(height, self.multiple), missing(width, self.multiple)
         out = self.correlation(extend(to_map(x, height, width), bottom, right).permute(0, 2, 3, 1).contiguous())
-        return out[:, :height, :width].reshape(x.shape)  # type: ignore[no-any-return]
+        return out[:, :height, :width].reshape(x.shape)
 
 
 class BlockList(nn.Module):
@@ -303,7 +303,7 @@ class HiT(nn.Module):
         for group in self.layers:
             tokens = group(tokens, height, width)
         deep = self.conv_after_body(to_map(self.norm(tokens), height, width)) + shallow
-        return self.upsample(deep) + self.mean  # type: ignore[no-any-return]
+        return self.upsample(deep) + self.mean
 
 
 MODELS = {

@@ -18,7 +18,7 @@ BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class MapPoint(nn.Module):
-    """Identity. An attention map passes through it, so that a probe finds maps by this type and reads their geometry."""
+    """Identity that attention maps pass, so that a probe finds them by this type and reads their geometry."""
 
     def __init__(self, kind: Kind = "window", window: int | None = None, shift: int = 0):
         super().__init__()
@@ -65,7 +65,7 @@ def attend(
     if mask is not None:
         by_window = logits.view(-1, mask.shape[0], *logits.shape[1:])
         logits = (by_window.add_(mask[:, None]) if in_place else by_window + mask[:, None]).view(logits.shape)
-    return point(logits.softmax(dim=-1)) @ v  # type: ignore[no-any-return]
+    return point(logits.softmax(dim=-1)) @ v
 
 
 def flex(
