@@ -21,6 +21,9 @@ VERDICTS: dict[Verdict, str] = {
     "not printed": "the paper leaves the cell empty",
 }
 
+UNASKED = "no record yet"
+"""How the reason of a cell begins that nobody has measured, though this workbench can."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -84,7 +87,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     record = _answer(row, column, table.protocol, known)
     if record is None:
         command = f"workbench measure {row.variant} --probe {column.probe} --protocol {table.protocol}"
-        return found("not measured", f"no record yet: {command}")
+        return found("not measured", f"{UNASKED}: {command}")
     if record.status != "ok":
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
-from workbench.judge import Cell
+from workbench.judge import UNASKED, Cell
 from workbench.spec import Column, Table
 
 MARKS = {"reproduced": "✓", "explained": "≈", "differs": "✗", "not measured": "·", "not printed": ""}
@@ -15,7 +15,7 @@ MARKS = {"reproduced": "✓", "explained": "≈", "differs": "✗", "not measure
 def split(table: Table, cells: Sequence[Cell]) -> tuple[list[Column], list[Column]]:
     """The columns with a measurement in some row, and those without one in any."""
     answered = {c.column for c in cells if c.measured is not None}
-    judged = {c.column for c in cells if c.why.startswith("no record yet")}  # measurable, if only somebody did
+    judged = {c.column for c in cells if c.why.startswith(UNASKED)}  # measurable, if only somebody did
     return (
         [c for c in table.columns if c.id in answered | judged],
         [c for c in table.columns if c.id not in answered | judged],
@@ -63,8 +63,13 @@ def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     told: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.verdict == "not measured" and cell.printed is not None:
-            told.setdefault(cell.why, []).append(cell)
-    return [(_named(group), why) for why, group in told.items()]
+            kind = UNASKED if cell.why.startswith(UNASKED) else cell.why
+            told.setdefault(kind, []).append(cell)
+    return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
+
+
+def _all(group: Sequence[Cell], why: str) -> str:
+    return f"{why}; workbench reproduce measures what tables need" if why == UNASKED else why
 
 
 def _named(cells: Sequence[Cell]) -> str:
