@@ -97,7 +97,7 @@ class LocalBlock(nn.Module):
         self.net = MBConv(channels, lean)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.net(x)  # type: ignore[no-any-return]
+        return self.net(x)
 
 
 class Block(nn.Module):
@@ -137,7 +137,7 @@ class Block(nn.Module):
         x, aside = self.distil(x, maps)
         if self.lean:
             del aside  # the official code holds these, and all channels beside them, to its end
-        return self.BlockC(x)  # type: ignore[no-any-return]
+        return self.BlockC(x)
 
 
 class Group(nn.Module):
@@ -153,7 +153,7 @@ class Group(nn.Module):
 
     def forward(self, x: Tensor, maps: dict[str, Tensor]) -> Tensor:
         block = self.residual_layer[0] if isinstance(self.residual_layer, nn.ModuleList) else self.residual_layer
-        return self.esa(plus(self.res_end(block(x, maps)), x, self.lean))  # type: ignore[no-any-return]
+        return self.esa(plus(self.res_end(block(x, maps)), x, self.lean))
 
 
 class ASID(Frame):

@@ -36,7 +36,7 @@ class WindowAttention(PixelAttention):
         q, k, v = self.split(x)
         how, bias = self.attention, self.bias()
         out = attend(q, k, v, scale=self.scale, attention=how, point=self.map, bias=bias, lean=self.lean)
-        return self.to_out(out.transpose(1, 2).reshape(x.shape))  # type: ignore[no-any-return]
+        return self.to_out(out.transpose(1, 2).reshape(x.shape))
 
     def forward(self, x: Tensor) -> Tensor:  # (B, Y, X, 8, 8, 64)
         if not self.lean and self.attention == "naive":
@@ -96,7 +96,7 @@ class OSABlock(nn.Module):
         self.layer = nn.Sequential(MBConv(CHANNELS, lean), *half(grid=False), *half(grid=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layer(x)  # type: ignore[no-any-return]
+        return self.layer(x)
 
 
 class Group(nn.Module):
@@ -109,7 +109,7 @@ class Group(nn.Module):
         self.esa = ESA(CHANNELS, lean)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.esa(plus(self.residual_layer(x), x, self.lean))  # type: ignore[no-any-return]
+        return self.esa(plus(self.residual_layer(x), x, self.lean))
 
 
 class OmniSR(Frame):
@@ -122,7 +122,7 @@ class OmniSR(Frame):
         self.residual_layer = nn.Sequential(*(Group(attention, lean) for _ in range(GROUPS)))
 
     def body(self, x: Tensor) -> Tensor:
-        return self.residual_layer(x)  # type: ignore[no-any-return]
+        return self.residual_layer(x)
 
 
 MODELS: dict[str, tuple[type[OmniSR], dict[str, int]]] = {"omnisr": (OmniSR, {})}

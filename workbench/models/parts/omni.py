@@ -58,7 +58,7 @@ class Frame(nn.Module):
         x = F.pad(x, (0, missing(width, WINDOW), 0, missing(height, WINDOW)))
         shallow = self.input(x)
         deep = plus(self.output(self.body(shallow)), shallow, self.lean)
-        return self.up(deep)[..., : height * self.scale, : width * self.scale]  # type: ignore[no-any-return]
+        return self.up(deep)[..., : height * self.scale, : width * self.scale]
 
 
 class ESA(nn.Module):
@@ -80,8 +80,8 @@ class ESA(nn.Module):
         far = F.interpolate(far, x.shape[-2:], mode="bilinear", align_corners=False)
         gate = self.conv4(far + self.conv_f(near))
         if overwrites(self.lean):
-            return gate.sigmoid_().mul_(x)  # type: ignore[no-any-return]
-        return x * gate.sigmoid()  # type: ignore[no-any-return]
+            return gate.sigmoid_().mul_(x)
+        return x * gate.sigmoid()
 
 
 class SqueezeExcite(nn.Module):
@@ -99,7 +99,7 @@ class SqueezeExcite(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x.mean((2, 3)))[..., None, None]  # type: ignore[no-any-return]
+        return x * self.gate(x.mean((2, 3)))[..., None, None]
 
 
 class MBConv(nn.Module):
@@ -171,7 +171,7 @@ class GatedFFN(nn.Module):
         return a.mul_(b) if overwrites(self.lean) else a * b
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.project_out(self.gated(x))  # type: ignore[no-any-return]
+        return self.project_out(self.gated(x))
 
 
 def cut(x: Tensor, grid: bool) -> Tensor:
@@ -215,14 +215,14 @@ class PixelAttention(nn.Module):
         self.kept = Kept()
 
     def look_up(self) -> Tensor:  # (heads, 64, 64)
-        return self.rel_pos_bias(self.index).permute(2, 0, 1).contiguous()  # type: ignore[no-any-return]
+        return self.rel_pos_bias(self.index).permute(2, 0, 1).contiguous()
 
     def bias(self) -> Tensor:
         return self.kept.get("bias", (self.rel_pos_bias.weight,), self.look_up) if self.lean else self.look_up()
 
     def split(self, x: Tensor) -> Tensor:  # (..., 8, 8, C) -> (3, windows, heads, 64, C / heads), a view
         qkv = self.to_qkv(x.reshape(-1, WINDOW**2, x.shape[-1]))
-        return qkv.view(-1, WINDOW**2, 3, self.heads, x.shape[-1] // self.heads).permute(2, 0, 3, 1, 4)  # type: ignore[no-any-return]
+        return qkv.view(-1, WINDOW**2, 3, self.heads, x.shape[-1] // self.heads).permute(2, 0, 3, 1, 4)
 
     def mapped(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The attention's output and its map (windows, heads, 64, 64), in the official order of work.
@@ -275,18 +275,18 @@ class ChannelAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if overwrites(self.lean):
-            return self.project_out(self.mix(x))  # type: ignore[no-any-return]
+            return self.project_out(self.mix(x))
         qkv = self.qkv_dwconv(self.qkv(x))
         q, k, v = (self.group(part) for part in qkv.chunk(3, dim=1))
         q, k = F.normalize(wide(q), dim=-1), F.normalize(wide(k), dim=-1)
         attn = self.weigh(q, k).to(v.dtype)
         out = attn @ v
         out = self.ungroup(out, *x.shape[-2:])
-        return self.project_out(out)  # type: ignore[no-any-return]
+        return self.project_out(out)
 
     def weigh(self, q: Tensor, k: Tensor) -> Tensor:
         """The attention map of normalised queries and keys: (B, groups, heads, C / heads, C / heads)."""
-        return self.map(((q @ k.transpose(-2, -1)) * self.temperature).softmax(dim=-1))  # type: ignore[no-any-return]
+        return self.map(((q @ k.transpose(-2, -1)) * self.temperature).softmax(dim=-1))
 
     def mix(self, x: Tensor) -> Tensor:
         """The same up to the last layer: queries, keys and values made in turn, and normalised in place."""
