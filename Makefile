@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help reproduce test lint lab lock clean
+.PHONY: help reproduce test lint lab readme lock clean
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 24
 
@@ -18,8 +18,11 @@ lint: .venv/ready ## ruff and mypy
 lab: .venv/ready ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
+readme: .venv/ready ## write the generated parts of README.md from the records
+	@$(BIN)/python .ci/readme.py
+
 lock: ## pin what a fresh installation resolves to today
-	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev]'
+	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,export]'
 	@$(BIN)/python .ci/lock.py > constraints.txt && touch .venv/ready
 
 clean: ## remove the environment and everything generated; records stay

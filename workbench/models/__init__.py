@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.spec import UserError, Variant, unknown
 
@@ -70,15 +70,27 @@ def create(name: str, device: str = "cpu", attention: str | None = None, forward
     import torch
 
     variant = find(name)
-    network, settings = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    network, settings = _network(variant)
     attention, forward = attention or "naive", forward or "lean"
     if attention not in network.ATTENTION:
-        raise UserError(
-            f"{name} has no attention implementation {attention!r}: {network.ATTENTION_NOTE}"
-            f" Known for it: {', '.join(network.ATTENTION)}."
-        )
+        note = getattr(network, "ATTENTION_NOTE", "that is none.")
+        known = ", ".join(network.ATTENTION)
+        raise UserError(f"{name} has no attention implementation {attention!r}: {note} Known for it: {known}.")
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
     with torch.device(device):
         module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
     return module.float().eval()
+
+
+def supported(name: str) -> tuple[str, ...]:
+    """The attention implementations a variant has."""
+    implementations: tuple[str, ...] = _network(find(name))[0].ATTENTION
+    return implementations
+
+
+def _network(variant: Variant) -> tuple[Any, dict[str, Any]]:
+    """The class of a variant's network, and the settings that make it this model."""
+    found: tuple[Any, dict[str, Any]]
+    found = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    return found
