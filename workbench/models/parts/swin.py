@@ -1,4 +1,4 @@
-"""SwinIR's frame, which its descendants kept: a long skip around groups of token blocks, each closed by a convolution."""
+"""SwinIR's frame, which its descendants kept: a long skip around groups of token blocks that end in a convolution."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import TokenNorm, Upsampler, mean_buffer, to_map, to_tokens
+from .layers import DepthwiseGELU, TokenNorm, Upsampler, mean_buffer, to_map, to_tokens
 from .windows import extend, missing
 
 
@@ -111,3 +112,30 @@ def init_linear(module: nn.Module) -> None:
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+
+
+class MLP(nn.Module):
+    """The plain feed-forward layer over tokens."""
+
+    def __init__(self, channels: int, hidden: int):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class ConvFFN(nn.Module):
+    """SRFormer's feed-forward layer: a depthwise convolution with residual between the two linear layers."""
+
+    def __init__(self, channels: int, hidden: int, kernel: int = 5):
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.dwconv = DepthwiseGELU(hidden, kernel)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        x = F.gelu(self.fc1(x))
+        x = x + self.dwconv(x, height, width)
+        return self.fc2(x)  # type: ignore[no-any-return]
