@@ -72,10 +72,11 @@ class SwinIR(Frame):
             shift = WINDOW // 2 if shifted else 0
             own_mask = None if not shifted else mask if lean else mask.clone()
             attn = WindowAttention(shift, index if lean else index.clone(), attention, lean)
-            return Block(CHANNELS, HEADS, attn, MLP(CHANNELS, 2 * CHANNELS), own_mask, rates[k], lean=lean)
+            mlp = MLP(CHANNELS, 2 * CHANNELS)
+            return Block(CHANNELS, HEADS, WINDOW, shift, attn, mlp, own_mask, rates[k], lean=lean)
 
         groups = [Group(CHANNELS, Blocks(block(BLOCKS * g + b) for b in range(BLOCKS))) for g in range(GROUPS)]
-        super().__init__(scale, CHANNELS, groups, multiple=WINDOW)
+        super().__init__(scale, CHANNELS, groups, multiple=WINDOW, lean=lean)
         self.apply(init_linear)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -10,11 +9,11 @@ from torch import Tensor, nn
 
 from .attention import MapPoint
 from .cache import Kept
-from .swin import DropPath
+from .slabs import slabs
+from .swin import MLP, ConvFFN, DropPath
 from .windows import merge, partition, region_labels
 
 STORED = 64  # side of the image that the stored masks are made for
-SLAB, CPU_SLAB = 16 * 2**20, 2 * 2**20  # bytes of maps that a lean forward makes at once; the second stays in cache
 
 
 class Block(nn.Module):
@@ -31,22 +30,21 @@ class Block(nn.Module):
         self,
         channels: int,
         heads: int,
+        window: int,
+        shift: int,
         attn: nn.Module,
-        mlp: nn.Module,
+        mlp: MLP | ConvFFN,
         mask: Tensor | None,
         rate: float,
         cell: int = 1,
-        pointwise: bool = True,
         lean: bool = False,
     ):
-        """`cell`: side in pixels of the square that one key stands for. `pointwise`: `mlp` works token by token."""
+        """`cell`: side in pixels of the square that one key stands for."""
         super().__init__()
-        point = attn.map
-        assert isinstance(point, MapPoint)
-        assert point.window is not None
-        self.window, self.shift, self.cell = point.window, point.shift, cell
+        self.window = window
+        self.shift = shift
+        self.cell = cell
         self.heads = heads
-        self.pointwise = pointwise
         self.lean = lean
         self.norm1 = nn.LayerNorm(channels)
         self.attn = attn
@@ -72,27 +70,28 @@ class Block(nn.Module):
     def in_slabs(self, x: Tensor, height: int, width: int) -> Tensor:
         """Lean inference: the residual itself is cut into windows, and added to in place, a slab at a time."""
         b, _, c = x.shape
-        windows = partition(self.roll(x.view(b, height, width, c), -self.shift), self.window)
+        out = partition(self.roll(x.view(b, height, width, c), -self.shift), self.window)
         if width == self.window and not self.shift:
-            windows = windows.clone()  # a raster of one window across is cut without a copy
-        for slab in self.slabs(windows):
-            part = windows[slab]
-            part += self.attn(self.norm1(part), self.stored_mask(b, height, width, slab))
-            if self.pointwise:
-                part += self.mlp(self.norm2(part), height, width)
-        x = self.roll(merge(windows, self.window, height, width), self.shift).view(x.shape)
-        return x if self.pointwise else x.add_(self.mlp(self.norm2(x), height, width))
+            out = out.clone()  # a raster of one window across is cut without a copy
+        count, tokens = out.shape[:2]
+        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.watched):
+            self.add_to(out[slab], self.stored_mask(b, height, width, slab))
+        out = merge(out, self.window, height, width)
+        out = self.roll(out, self.shift)
+        if isinstance(self.mlp, ConvFFN):
+            self.mlp.add_in_slabs(out, self.norm2)
+        return out.view(x.shape)
 
-    def slabs(self, windows: Tensor) -> Iterator[slice]:  # (windows, N, C)
-        """As many windows at a time as the bound on their maps allows; all where a probe or a compiler looks on."""
-        count, tokens = windows.shape[:2]
+    def add_to(self, windows: Tensor, mask: Tensor | None) -> None:
+        windows += self.attn(self.norm1(windows), mask)
+        if isinstance(self.mlp, MLP):
+            windows += self.mlp(self.norm2(windows))
+
+    @property
+    def watched(self) -> bool:
         point = self.attn.map
         assert isinstance(point, MapPoint)
-        each = self.heads * tokens * tokens // self.cell**2 * windows.element_size()
-        step = max(1, (CPU_SLAB if windows.is_cpu else SLAB) // each)
-        if point.watched or torch.compiler.is_compiling():
-            step = count
-        return (slice(first, first + step) for first in range(0, count, step))
+        return point.watched
 
     def roll(self, x: Tensor, by: int) -> Tensor:  # (B, H, W, C)
         return x.roll((by, by), (1, 2)) if by else x
