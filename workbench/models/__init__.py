@@ -6,6 +6,7 @@ Listing names must not cost an import of torch, so this file holds names alone; 
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +82,16 @@ def create(name: str, device: str = "cpu", attention: str | None = None, forward
     with torch.device(device):
         module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
     return module.float().eval()
+
+
+def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
+    """Put the trained weights of a file, under their official names, into a network that `create` made; return it.
+
+    A UserError says why a file does not fit, and which variant it does fit; the network is then as it was.
+    """
+    from .checkpoint import load
+
+    return load(model, path)
 
 
 def supported(name: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .parts.attention import IMPLEMENTATIONS, MapPoint, attend, flex
 from .parts.cache import Kept
 from .parts.layers import ChannelNorm
+from .parts.slabs import slabs
 from .parts.windows import extend, missing
 
 WINDOW = 32
@@ -57,11 +58,20 @@ class WindowAttention(nn.Module):
         dx = key % WINDOW - query % WINDOW + WINDOW - 1
         return self.relative_position_bias[head, dy * (2 * WINDOW - 1) + dx]
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # (windows, heads, 1024, 16)
         if self.attention == "flex":
             return flex(q, k, v, HEAD**-0.5, self.bias_at)
         bias = self.kept.get("bias", (self.relative_position_bias,), self.bias) if self.lean else self.bias()
-        return attend(q, k, v, scale=HEAD**-0.5, attention=self.attention, point=self.map, bias=bias, lean=self.lean)
+
+        def some(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            how = self.attention
+            return attend(q, k, v, scale=HEAD**-0.5, attention=how, point=self.map, bias=bias, lean=self.lean)
+
+        if self.attention != "naive" or not self.lean or torch.is_grad_enabled():
+            return some(q, k, v)
+        for slab in slabs(q, len(q), self.heads * WINDOW**4, whole=self.map.watched):
+            q[slab] = some(q[slab], k[slab], v[slab])  # a map of 1024x1024 a head: few windows at a time, over q
+        return q
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         height, width = x.shape[-2:]

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 from .parts.attention import MapPoint
 from .parts.cache import Kept
-from .parts.layers import DepthwiseGELU, TokenNorm, Upsampler, mean_buffer, to_map, to_tokens
+from .parts.layers import to_map
 from .parts.precision import full_precision
+from .parts.swin import MLP, Blocks, ConvFFN, Frame, Group
 from .parts.windows import extend, merge, missing, partition, relative_index
 
 CHANNELS = 60
@@ -201,34 +202,6 @@ class Correlation(nn.Module):
         return means[:, rows, columns].reshape(HEADS, w * w, c * c)
 
 
-class ConvMLP(nn.Module):
-    """HiT-SRF's feed-forward layer: a depthwise 5x5 with residual between the two linear layers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        hidden = 2 * CHANNELS
-        self.fc1 = nn.Linear(CHANNELS, hidden)
-        self.dwconv = DepthwiseGELU(hidden)
-        self.fc2 = nn.Linear(hidden, CHANNELS)
-
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        x = F.gelu(self.fc1(x))
-        x = x + self.dwconv(x, height, width)
-        return self.fc2(x)
-
-
-class MLP(nn.Module):
-    """The plain feed-forward layer of HiT-SIR and HiT-SNG."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(CHANNELS, 2 * CHANNELS)
-        self.fc2 = nn.Linear(2 * CHANNELS, CHANNELS)
-
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class Block(nn.Module):
     """Correlation in one window size, then the feed-forward layer; norms act on each branch's output."""
 
@@ -253,65 +226,29 @@ class Block(nn.Module):
         return out[:, :height, :width].reshape(x.shape)
 
 
-class BlockList(nn.Module):
-    """Holds a group's blocks under the key the checkpoints use."""
-
-    def __init__(self, blocks: list[Block]):
-        super().__init__()
-        self.blocks = nn.ModuleList(blocks)
-
-
-class Group(nn.Module):
-    """One block per window size, a 3x3 convolution, a residual."""
-
-    def __init__(self, blocks: list[Block]):
-        super().__init__()
-        self.residual_group = BlockList(blocks)
-        self.conv = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        skip = x
-        for block in self.residual_group.blocks:
-            x = block(x, height, width)
-        return skip + to_tokens(self.conv(to_map(x, height, width)))
-
-
-class HiT(nn.Module):
+class HiT(Frame):
     """The three networks, which differ in the feed-forward layer and in the N-gram context."""
 
     ATTENTION = ("naive",)
     ATTENTION_NOTE = "its correlation has no softmax, which the fused kernels compute."
-    mean: Tensor
 
     def __init__(
         self,
         scale: int,
-        mlp: type[MLP] | type[ConvMLP],
+        mlp: type[MLP] | type[ConvFFN],
         ngram: bool,
         attention: str = "naive",
         lean: bool = False,
     ):
-        super().__init__()
-        self.register_buffer("mean", mean_buffer(), persistent=False)
-        self.conv_first = nn.Conv2d(3, CHANNELS, 3, padding=1)
-        self.patch_embed = TokenNorm(CHANNELS)
-        self.layers = nn.ModuleList(Group([Block(w, mlp(), ngram, lean) for w in WINDOWS]) for _ in range(GROUPS))
-        self.norm = nn.LayerNorm(CHANNELS)
-        self.conv_after_body = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.upsample = Upsampler(CHANNELS, scale)
+        def group() -> Group:
+            blocks = (Block(window, mlp(CHANNELS, 2 * CHANNELS), ngram, lean) for window in WINDOWS)
+            return Group(CHANNELS, Blocks(blocks))
 
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        shallow = self.conv_first(x - self.mean)
-        tokens = self.patch_embed(to_tokens(shallow))
-        for group in self.layers:
-            tokens = group(tokens, height, width)
-        deep = self.conv_after_body(to_map(self.norm(tokens), height, width)) + shallow
-        return self.upsample(deep) + self.mean
+        super().__init__(scale, CHANNELS, (group() for _ in range(GROUPS)))
 
 
-MODELS = {
+MODELS: dict[str, tuple[type[HiT], dict[str, object]]] = {
     "hit-sir": (HiT, {"mlp": MLP, "ngram": False}),
     "hit-sng": (HiT, {"mlp": MLP, "ngram": True}),
-    "hit-srf": (HiT, {"mlp": ConvMLP, "ngram": False}),
+    "hit-srf": (HiT, {"mlp": ConvFFN, "ngram": False}),
 }
