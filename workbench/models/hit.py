@@ -244,7 +244,7 @@ class HiT(Frame):
             blocks = (Block(window, mlp(CHANNELS, 2 * CHANNELS), ngram, lean) for window in WINDOWS)
             return Group(CHANNELS, Blocks(blocks))
 
-        super().__init__(scale, CHANNELS, (group() for _ in range(GROUPS)))
+        super().__init__(scale, CHANNELS, (group() for _ in range(GROUPS)), lean=lean)
 
 
 MODELS: dict[str, tuple[type[HiT], dict[str, object]]] = {
