@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import secrets
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -148,7 +148,7 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     if fields["status"] not in STATUSES:
         return f"status {fields['status']!r} is none of {', '.join(STATUSES)}"
     values = fields["values"]
-    if not isinstance(values, list) or not all(type(v) in (int, float) and abs(v) <= sys.float_info.max for v in values):
+    if not isinstance(values, list) or any(type(v) not in (int, float) or not abs(v) < math.inf for v in values):
         return "values are not finite numbers"
     if (fields["status"] == "ok") != bool(values):
         return f"status is {fields['status']!r} with {len(values)} values"
