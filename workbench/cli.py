@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="A workbench for lightweight super-resolution networks: measure them, and check what papers printed.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -164,7 +163,7 @@ def doctor(records: Records = None, as_json: Json = False) -> None:
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 2 what the user can mend (one line), 1 a defect (a traceback)."""
     try:
-        code = app(prog_name="workbench", standalone_mode=False)
+        code = app(sys.argv[1:] or ["--help"], prog_name="workbench", standalone_mode=False)
         sys.stdout.flush()
     except UserError as error:
         _end(str(error))

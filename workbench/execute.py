@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import multiprocessing
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -98,6 +100,8 @@ def measure(request: Request) -> Record:
     """One measurement in this process. Whatever goes wrong becomes a record that says so."""
     try:
         reading = _measure(request)
+        if not reading.values or not all(map(math.isfinite, reading.values)):
+            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
     except UserError as error:
         return _record(request, "unsupported", reason=str(error))
     except MemoryError:
@@ -145,6 +149,7 @@ def _died(exitcode: int | None) -> tuple[Status, str]:
 
 
 def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent answers, and ends its child
     os.dup2(sys.stderr.fileno(), 1)  # whatever a model prints must not mix with the parent's output
     request = Request(models.find(variant), protocols.find(protocol), probes.find(probe))
     pipe.send_bytes(json.dumps(store.to_json(measure(request))).encode())

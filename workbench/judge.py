@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, Decimal
+from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -77,7 +77,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         left = tuple(record.details.get("uncounted_heavy", ())) if record else ()
         return Cell(
             row.method, row.scale, row.variant, column.id, printed, reported, measured, column.unit, protocol,
-            verdict, why, left,
+            verdict, " ".join(why.split()), left,
         )  # fmt: skip
 
     if row.variant is None:
@@ -97,25 +97,28 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record)
     if cuts_to(value, printed):
         return found("explained", f"{record.values[0]:,} was cut off, not rounded", record)
+    untried = []
     for name in table.alternatives:
         other = _answer(row, column, name, known)
-        if other and other.status == "ok" and rounds_to(Decimal(other.values[0]) / Decimal(column.factor), printed):
+        if other is None or other.status != "ok":
+            untried.append(name)
+        elif rounds_to(Decimal(other.values[0]) / Decimal(column.factor), printed):
             title = protocols.find(name).title
             own = f"{table.protocol} gives {record.values[0] / column.factor:.6g}"
             return found("explained", f"protocol {name} ({title}); {own}", other, name)
     own = f"{table.protocol} gives {record.values[0]:,}"
-    untried = [name for name in table.alternatives if not _answer(row, column, name, known)]
     if untried:
         commands = " ".join(f"--protocol {name}" for name in untried)
         more = f"workbench measure {row.variant} --probe {column.probe} {commands}"
         return found("differs", f"{own}; protocols not tried yet, which may explain it: {more}", record)
-    return found("differs", f"{own}; nor does any of {', '.join(table.alternatives)} give the printed digits", record)
+    others = f"; nor does any of {', '.join(table.alternatives)} give the printed digits" if table.alternatives else ""
+    return found("differs", own + others, record)
 
 
 def rounds_to(value: Decimal, printed: str) -> bool:
     """Whether a value, rounded to as many decimals as are printed, is what is printed; ties may go either way."""
     digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_EVEN))
+    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_DOWN))
 
 
 def cuts_to(value: Decimal, printed: str) -> bool:

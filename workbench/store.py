@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import secrets
 from collections.abc import Iterable, Mapping
@@ -118,7 +119,7 @@ def parse(line: bytes | str) -> Record:
     """One line as a record; ValueError says in words what it is instead."""
     try:
         fields = json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("not a whole line of JSON (torn by a crash, or foreign)") from None
     if not isinstance(fields, dict):
         raise ValueError(f"JSON, but a {type(fields).__name__} and no record")
@@ -127,25 +128,30 @@ def parse(line: bytes | str) -> Record:
         raise ValueError(f"a record of schema {schema}, newer than this workbench's {SCHEMA}; update the workbench")
     if missing := sorted(REQUIRED - fields.keys()):
         raise ValueError(f"JSON, but no record: it lacks {', '.join(missing)}")
-    known = {f.name for f in dataclasses.fields(Record)}
-    record = Record(**{k: v for k, v in fields.items() if k in known} | {"values": tuple(fields["values"] or ())})
-    if why := _invalid(record):
+    if why := _invalid(fields):
         raise ValueError(f"a record whose {why}")
-    return record
+    known = {f.name for f in dataclasses.fields(Record)}
+    return Record(**{k: v for k, v in fields.items() if k in known} | {"values": tuple(fields["values"])})
 
 
-def _invalid(record: Record) -> str | None:
+def _invalid(fields: Mapping[str, Any]) -> str | None:
+    """What is of the wrong kind in a line that has all fields. JSON's true is no number, though Python's is."""
     texts = ("variant", "protocol", "probe", "unit", "recorded_at", "machine")
-    if wrong := [t for t in texts if not isinstance(getattr(record, t), str)]:
+    if wrong := [t for t in texts if not isinstance(fields[t], str)]:
         return f"{wrong[0]} is no text"
-    if record.status not in STATUSES:
-        return f"status {record.status!r} is none of {', '.join(STATUSES)}"
-    if not isinstance(record.conditions, dict) or not isinstance(record.probe_version, int):
-        return "conditions or probe_version are of the wrong kind"
-    if any(isinstance(v, bool) or not isinstance(v, int | float) for v in record.values):
-        return "values are not numbers"
-    if (record.status == "ok") != bool(record.values):
-        return f"status is {record.status!r} with {len(record.values)} values"
+    if not isinstance(fields["reason"], str | None):
+        return "reason is no text"
+    if wrong := [n for n in ("schema", "probe_version") if type(fields[n]) is not int or fields[n] < 1]:
+        return f"{wrong[0]} is no version number"
+    if wrong := [m for m in ("conditions", "details", "environment") if not isinstance(fields.get(m, {}), dict)]:
+        return f"{wrong[0]} is no object"
+    if fields["status"] not in STATUSES:
+        return f"status {fields['status']!r} is none of {', '.join(STATUSES)}"
+    values = fields["values"]
+    if not isinstance(values, list) or any(type(v) not in (int, float) or not abs(v) < math.inf for v in values):
+        return "values are not finite numbers"
+    if (fields["status"] == "ok") != bool(values):
+        return f"status is {fields['status']!r} with {len(values)} values"
     return None
 
 

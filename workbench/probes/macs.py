@@ -30,7 +30,9 @@ FREE = frozenset(
 )
 """Operators that move or make numbers without arithmetic: not counting them is no omission."""
 
-HEAVY = frozenset({"flex_attention", "scaled_dot_product_attention", "selective_scan"})
+HEAVY = frozenset(
+    "addbmm baddbmm bilinear convolution flex_attention gru lstm scaled_dot_product_attention selective_scan".split()
+)
 """Operators that do much arithmetic in one call: leaving one unpriced changes what a total means."""
 
 
@@ -82,7 +84,8 @@ def _convolution(call: Call) -> int:
 
 def _transposed(call: Call) -> int:
     x, weight = call.arguments[:2]
-    return _size(x[:1]) * _size(weight) * _size(x[2:])
+    batched = len(x) == len(weight)
+    return int(x[0] if batched else 1) * _size(weight) * _size(x[2 if batched else 1 :])
 
 
 def _linear(call: Call) -> int:
@@ -91,7 +94,7 @@ def _linear(call: Call) -> int:
 
 def _matmul(call: Call) -> int:
     a, b = call.arguments[:2]
-    return _size(a) * int(b[-1])
+    return _size(a) * int(b[-1] if len(b) > 1 else 1)
 
 
 def _addmm(call: Call) -> int:
@@ -101,6 +104,8 @@ def _addmm(call: Call) -> int:
 
 def _einsum(call: Call) -> int:
     equation, operands = call.arguments[:2]
+    if len(operands) > 2 or "." in equation:
+        raise NotImplementedError(f"no price for the einsum {equation!r} of {len(operands)} operands")
     inputs, _, output = equation.replace(" ", "").partition("->")
     sizes = {
         i: s for term, shape in zip(inputs.split(","), operands, strict=True) for i, s in zip(term, shape, strict=True)

@@ -9,7 +9,18 @@ from workbench.spec import Column, Table
 
 from .layout import by_row, measured, split
 
-SPECIAL = {"&": r"\&", "%": r"\%", "#": r"\#", "_": r"\_", "–": "--", "†": r"$^\dagger$", "≈": r"$\approx$"}
+SPECIAL = {
+    **{character: "\\" + character for character in "&%#_${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "†": r"$^\dagger$",
+    "≈": r"$\approx$",
+}
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
