@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.spec import UserError, Variant, unknown
 
@@ -62,9 +62,7 @@ def find(name: str) -> Variant:
         raise unknown("variant", name, VARIANTS, "workbench variants") from None
 
 
-def create(
-    name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None
-) -> nn.Module:
+def create(name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None) -> nn.Module:
     """An untrained network in eval mode and float32, its weights drawn by its own initialisation.
 
     `attention`: naive (the default), sdpa or flex. `forward`: lean (the default) or faithful, which keeps
@@ -73,19 +71,16 @@ def create(
     import torch
 
     variant = find(name)
-    network, settings = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    network, settings = _network(variant)
     attention, forward = attention or "naive", forward or "lean"
     if attention not in network.ATTENTION:
-        raise UserError(
-            f"{name} has no attention implementation {attention!r}: {network.ATTENTION_NOTE}"
-            f" Known for it: {', '.join(network.ATTENTION)}."
-        )
+        note = getattr(network, "ATTENTION_NOTE", "that is none.")
+        known = ", ".join(network.ATTENTION)
+        raise UserError(f"{name} has no attention implementation {attention!r}: {note} Known for it: {known}.")
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
     with torch.device(device):
-        module: nn.Module = network(
-            scale=variant.scale, attention=attention, lean=forward == "lean", **settings
-        )
+        module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
     return module.float().eval()
 
 
@@ -97,3 +92,16 @@ def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module
     from .checkpoint import load
 
     return load(model, path)
+
+
+def supported(name: str) -> tuple[str, ...]:
+    """The attention implementations a variant has."""
+    implementations: tuple[str, ...] = _network(find(name))[0].ATTENTION
+    return implementations
+
+
+def _network(variant: Variant) -> tuple[Any, dict[str, Any]]:
+    """The class of a variant's network, and the settings that make it this model."""
+    found: tuple[Any, dict[str, Any]]
+    found = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    return found

@@ -25,7 +25,7 @@ class Shift(nn.Module):
         self.shifter = MeanShift(sign, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shifter(x)  # type: ignore[no-any-return]
+        return self.shifter(x)
 
 
 class Fusion(nn.Module):
@@ -36,11 +36,11 @@ class Fusion(nn.Module):
         self.body = nn.Sequential(nn.Conv2d(maps * CHANNELS, CHANNELS, 1), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)  # type: ignore[no-any-return]
+        return self.body(x)
 
     def of_parts(self, parts: list[Tensor]) -> Tensor:
         """The same without the concatenation."""
-        return self.body[1](fuse(self.body[0], parts))  # type: ignore[no-any-return]
+        return self.body[1](fuse(self.body[0], parts))
 
 
 class Residual(nn.Module):
@@ -60,7 +60,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.lean:
-            return self.body(x).add_(x).relu_()  # type: ignore[no-any-return]
+            return self.body(x).add_(x).relu_()
         return F.relu(self.body(x) + x)
 
 
@@ -107,7 +107,7 @@ class Ladder(nn.Module):
         self.body = nn.Sequential(*ladder(CHANNELS, scale, groups, relu=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.body(x)  # type: ignore[no-any-return]
+        return self.body(x)
 
 
 class CARN(Cascade):
@@ -131,10 +131,10 @@ class CARN(Cascade):
         x = self.entry(self.sub_mean(x))
         deep, _held = self.cascade(x)
         up = in_strips(self.tail, deep, self.scale) if self.lean else self.tail(deep)
-        return self.add_mean(up)  # type: ignore[no-any-return]
+        return self.add_mean(up)
 
     def tail(self, x: Tensor) -> Tensor:
-        return self.exit(self.upsample[f"up{self.scale}"](x))  # type: ignore[no-any-return]
+        return self.exit(self.upsample[f"up{self.scale}"](x))
 
 
 MODELS = {"carn": (CARN, {"groups": 1}), "carn-m": (CARN, {"groups": 4})}

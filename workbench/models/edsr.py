@@ -27,7 +27,7 @@ class Block(nn.Module):
         if not self.lean:  # the official code multiplies by 1, too
             out = out * RES_SCALE
         out += x
-        return out  # type: ignore[no-any-return]
+        return out
 
 
 class EDSR(Frame):

@@ -33,14 +33,14 @@ class ContrastAttention(nn.Module):
         gate = self.conv_du(self.contrast(x, mean) + mean)
         if self.lean and not torch.is_grad_enabled():
             return x.mul_(gate)  # x is the fresh concatenation
-        return x * gate  # type: ignore[no-any-return]
+        return x * gate
 
     def contrast(self, x: Tensor, mean: Tensor) -> Tensor:  # (B, C, H, W), (B, C, 1, 1) -> (B, C, 1, 1)
         if x.dtype in (torch.float16, torch.bfloat16):  # float16 cannot hold sums of squares
             x, mean = x.float(), mean.float()
         if self.lean:
             norm: Tensor = torch.linalg.vector_norm(x - mean, dim=(2, 3), keepdim=True)
-            return norm / (x.shape[2] * x.shape[3]) ** 0.5  # type: ignore[no-any-return]
+            return norm / (x.shape[2] * x.shape[3]) ** 0.5
         mean = x.mean(dim=(2, 3), keepdim=True)  # once more, as in the official code
         return (x - mean).pow(2).mean(dim=(2, 3), keepdim=True).sqrt()
 
@@ -65,7 +65,7 @@ class Block(nn.Module):
             distilled.append(kept.clone() if self.lean else kept)  # a view would hold the whole map
         distilled.append(self.c4(passed))
         out = self.c5(self.cca(torch.cat(distilled, dim=1)))
-        return out.add_(x) if self.lean else out + x  # type: ignore[no-any-return]
+        return out.add_(x) if self.lean else out + x
 
 
 class IMDN(Frame):

@@ -30,7 +30,7 @@ class ChannelAttention(nn.Module):
         gate = self.conv_du(self.avg_pool(x))
         if self.lean and not torch.is_grad_enabled():
             return x.mul_(gate)  # x is the fresh output of the convolution before
-        return x * gate  # type: ignore[no-any-return]
+        return x * gate
 
 
 class Block(nn.Module):
@@ -48,7 +48,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.body(x)
         out += x
-        return out  # type: ignore[no-any-return]
+        return out
 
 
 class Group(nn.Module):
@@ -62,7 +62,7 @@ class Group(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out = self.body(x)
         out += x
-        return out  # type: ignore[no-any-return]
+        return out
 
 
 class RCAN(Frame):

@@ -24,7 +24,7 @@ class DenseLayer(nn.Module):
         self.conv = nn.Sequential(nn.Conv2d(channels, GROWTH, 3, padding=1), nn.ReLU(inplace=True))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x)  # type: ignore[no-any-return]
+        return self.conv(x)
 
 
 class DenseBlock(nn.Module):
@@ -41,11 +41,11 @@ class DenseBlock(nn.Module):
             grown = Growing(x, self.LFF.in_channels)
             for layer in self.convs:
                 grown.add(layer(grown.map))
-            return self.LFF(grown.map).add_(x)  # type: ignore[no-any-return]
+            return self.LFF(grown.map).add_(x)
         dense = x
         for layer in self.convs:
             dense = torch.cat((dense, layer(dense)), dim=1)
-        return self.LFF(dense) + x  # type: ignore[no-any-return]
+        return self.LFF(dense) + x
 
 
 class RDN(nn.Module):
@@ -74,7 +74,7 @@ class RDN(nn.Module):
         outputs = list(blocks)  # held to the end, as the official code does
         x = self.GFF(torch.cat(outputs, dim=1))
         x += shallow
-        return self.UPNet(x)  # type: ignore[no-any-return]
+        return self.UPNet(x)
 
     def blocks(self, x: Tensor) -> Iterator[Tensor]:
         """Every block's output, one after the other."""

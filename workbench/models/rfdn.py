@@ -43,7 +43,7 @@ class ESA(nn.Module):
             return x.mul_(self.conv4(far.add_(own)).sigmoid_())  # x is the fresh output of the convolution before
         values = self.conv4(far + own)
         gate = values.sigmoid()
-        return x * gate  # type: ignore[no-any-return]
+        return x * gate
 
 
 class Block(nn.Module):
@@ -61,11 +61,11 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.lean:
-            return self.esa(fuse(self.c5, self.parts(x, [])))  # type: ignore[no-any-return]
+            return self.esa(fuse(self.c5, self.parts(x, [])))
         held: list[Tensor] = []
         parts = list(self.parts(x, held))
         dense = torch.cat(parts, dim=1)
-        return self.esa(self.c5(dense))  # type: ignore[no-any-return]
+        return self.esa(self.c5(dense))
 
     def parts(self, x: Tensor, held: list[Tensor]) -> Iterator[Tensor]:
         """What is distilled; `held` gets the maps between, which the official forward's names hold to the end."""

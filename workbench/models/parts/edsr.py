@@ -49,4 +49,4 @@ class Frame(nn.Module):
         deep = self.body(x)
         deep += x
         up = in_strips(self.tail, deep, self.scale) if self.lean else self.tail(deep)
-        return self.add_mean(up)  # type: ignore[no-any-return]
+        return self.add_mean(up)

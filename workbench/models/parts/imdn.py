@@ -42,7 +42,7 @@ class Frame(nn.Module):
         else:
             outputs = list(blocks)  # held to the end, as the official code does
             deep = self.LR_conv(self.c(torch.cat(outputs, dim=1))) + shallow
-        return self.upsampler(deep)  # type: ignore[no-any-return]
+        return self.upsampler(deep)
 
     def blocks(self, x: Tensor) -> Iterator[Tensor]:
         """Every block's output, one after the other."""
