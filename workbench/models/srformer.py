@@ -60,7 +60,7 @@ class PermutedAttention(nn.Module):
             mask=mask,
             lean=self.lean,
         )
-        return self.proj(x.transpose(1, 2).reshape(n, tokens, CHANNELS))  # type: ignore[no-any-return]
+        return self.proj(x.transpose(1, 2).reshape(n, tokens, CHANNELS))
 
 
 def aligned_index() -> Tensor:

@@ -54,7 +54,7 @@ class WindowAttention(nn.Module):
             mask=mask,
             lean=self.lean,
         )
-        return self.proj(x.transpose(1, 2).reshape(n, tokens, CHANNELS))  # type: ignore[no-any-return]
+        return self.proj(x.transpose(1, 2).reshape(n, tokens, CHANNELS))
 
 
 class SwinIR(Frame):

@@ -65,7 +65,7 @@ class Block(nn.Module):
         mask = self.stored_mask(1, height, width, slice(None)) if self.lean else self.official_mask(x, height, width)
         rolled = merge(self.attn(windows, mask), self.window, height, width)
         x = shortcut + self.drop(self.roll(rolled, self.shift).view(shortcut.shape))
-        return x + self.drop(self.mlp(self.norm2(x), height, width))  # type: ignore[no-any-return]
+        return x + self.drop(self.mlp(self.norm2(x), height, width))
 
     def in_slabs(self, x: Tensor, height: int, width: int) -> Tensor:
         """Lean inference: the residual itself is cut into windows, and added to in place, a slab at a time."""
