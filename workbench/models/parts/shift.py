@@ -74,7 +74,7 @@ class Block(nn.Module):
         if width == self.window and not self.shift:
             out = out.clone()  # a raster of one window across is cut without a copy
         count, tokens = out.shape[:2]
-        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.watched):
+        for slab in slabs(x, count, 2 * self.heads * tokens * tokens // self.cell**2, whole=self.watched):
             self.add_to(out[slab], self.stored_mask(b, height, width, slab))
         out = merge(out, self.window, height, width)
         out = self.roll(out, self.shift)
