@@ -29,7 +29,7 @@ class ShiftConv(nn.Module):
         self.shift_conv = Taps(channels, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.shift_conv.conv1x1(self.move(x))  # type: ignore[no-any-return]
+        return self.shift_conv.conv1x1(self.move(x))
 
     def move(self, x: Tensor, padding: tuple[int, int] = (1, 1)) -> Tensor:
         return F.conv2d(x, self.shift_conv.weight, padding=padding, groups=x.shape[1])
@@ -57,7 +57,7 @@ class LFE(nn.Module):
         self.conv1 = ShiftConv(2 * CHANNELS, CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv1(F.relu_(self.conv0(x))) + x  # type: ignore[no-any-return]
+        return self.conv1(F.relu_(self.conv0(x))) + x
 
     def in_slabs(self, x: Tensor) -> Tensor:
         """Lean inference: some rows at a time, between rows of zeros that pad the second convolution."""
