@@ -58,14 +58,17 @@ def attend(
             tiled = mask.repeat(q.shape[0] // mask.shape[0], 1, 1)[:, None]
             added = tiled if added is None else added + tiled
         return F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
-    logits = (q * scale) @ k.transpose(-2, -1)
+    q = q * scale  # held to the end, as in the official codes
+    logits = q @ k.transpose(-2, -1)
     in_place = lean and not torch.is_grad_enabled()
     if bias is not None:
         logits = logits.add_(bias) if in_place else logits + bias
     if mask is not None:
-        by_window = logits.view(-1, mask.shape[0], *logits.shape[1:])
-        logits = (by_window.add_(mask[:, None]) if in_place else by_window + mask[:, None]).view(logits.shape)
-    return point(logits.softmax(dim=-1)) @ v  # type: ignore[no-any-return]
+        shape = logits.shape
+        logits = logits.view(-1, mask.shape[0], *shape[1:])
+        logits = (logits.add_(mask[:, None]) if in_place else logits + mask[:, None]).view(shape)
+    logits = point(logits.softmax(dim=-1))
+    return logits @ v
 
 
 def flex(
