@@ -61,7 +61,9 @@ def find(name: str) -> Variant:
         raise unknown("variant", name, VARIANTS, "workbench variants") from None
 
 
-def create(name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None) -> nn.Module:
+def create(
+    name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None
+) -> nn.Module:
     """An untrained network in eval mode and float32, its weights drawn by its own initialisation.
 
     `attention`: naive (the default), sdpa or flex. `forward`: lean (the default) or faithful, which keeps
@@ -80,5 +82,7 @@ def create(name: str, device: str = "cpu", attention: str | None = None, forward
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
     with torch.device(device):
-        module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
+        module: nn.Module = network(
+            scale=variant.scale, attention=attention, lean=forward == "lean", **settings
+        )
     return module.float().eval()

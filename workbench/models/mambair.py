@@ -43,7 +43,8 @@ class SS2D(Scans):
         return self.out_proj(y)  # type: ignore[no-any-return]
 
     def mixed(self, x: Tensor) -> Tensor:  # (B, H, W, 72) -> (B, 72, H, W)
-        return F.silu(self.conv2d(x.permute(0, 3, 1, 2).contiguous()))
+        x = x.permute(0, 3, 1, 2)
+        return F.silu(self.conv2d(x if self.lean else x.contiguous()))
 
     def directions(self, x: Tensor) -> Tensor:  # (B, 72, H, W) -> (B, H, W, 72)
         """One direction after the other, each read where it lies, in place of four copies of the map."""
@@ -117,6 +118,7 @@ class Block(nn.Module):
 
     def __init__(self, rate: float, lean: bool):
         super().__init__()
+        self.lean = lean
         self.ln_1 = nn.LayerNorm(CHANNELS)
         self.self_attention = SS2D(lean)
         self.drop = DropPath(rate)
@@ -130,7 +132,8 @@ class Block(nn.Module):
         x = x.view(x.shape[0], height, width, CHANNELS)
         normed = self.ln_1(x)
         x = x * self.skip_scale + self.drop(self.self_attention(normed))
-        mixed = self.conv_blk(self.ln_2(x).permute(0, 3, 1, 2).contiguous())
+        mixed = self.ln_2(x).permute(0, 3, 1, 2)
+        mixed = self.conv_blk(mixed if self.lean else mixed.contiguous())
         x = x * self.skip_scale2 + self.drop(mixed.permute(0, 2, 3, 1).contiguous())
         return x.view(shape)
 
@@ -146,8 +149,8 @@ class MambaIR(Frame):
         groups = (
             Group(CHANNELS, Blocks(Block(rates[g * BLOCKS + k], lean) for k in range(BLOCKS))) for g in range(GROUPS)
         )
-        super().__init__(scale, CHANNELS, groups)
+        super().__init__(scale, CHANNELS, groups, lean=lean)
         self.apply(init_linear)
 
 
-MODELS = {"mambair-light": (MambaIR, {})}
+MODELS: dict[str, tuple[type[MambaIR], dict[str, object]]] = {"mambair-light": (MambaIR, {})}

@@ -58,17 +58,38 @@ def attend(
             tiled = mask.repeat(q.shape[0] // mask.shape[0], 1, 1)[:, None]
             added = tiled if added is None else added + tiled
         return F.scaled_dot_product_attention(q, k, v, attn_mask=added, scale=scale)
+    if lean and bias is not None and bias.dtype == q.dtype:  # they differ under autocast
+        return by_features(q * scale, k, v, point, lambda logits: _add(logits, bias, mask))
     q = q * scale  # held to the end, as in the official codes
     logits = q @ k.transpose(-2, -1)
-    in_place = lean and not torch.is_grad_enabled()
     if bias is not None:
-        logits = logits.add_(bias) if in_place else logits + bias
+        logits = logits + bias
     if mask is not None:
         shape = logits.shape
-        logits = logits.view(-1, mask.shape[0], *shape[1:])
-        logits = (logits.add_(mask[:, None]) if in_place else logits + mask[:, None]).view(shape)
+        logits = (logits.view(-1, mask.shape[0], *shape[1:]) + mask[:, None]).view(shape)
     logits = point(logits.softmax(dim=-1))
-    return logits @ v
+    return logits @ v  # type: ignore[no-any-return]
+
+
+def by_features(q: Tensor, k: Tensor, v: Tensor, point: MapPoint, dress: Callable[[Tensor], Tensor]) -> Tensor:
+    """softmax(dress(q k^T)) v with a head's channels as rows: matrix libraries are much slower with ten columns.
+
+    The order of sums and roundings is that of the plain way, so that what is decided by argmax further on stays.
+    """
+    n, heads, tokens = q.shape[:3]
+    q, k, v = (x.transpose(2, 3).reshape(n * heads, -1, x.shape[2]) for x in (q, k, v))
+    logits = dress(torch.bmm(q.transpose(1, 2), k).view(n, heads, tokens, -1))
+    logits = point(logits.softmax(dim=-1)).view(n * heads, tokens, -1)
+    return torch.bmm(v, logits.transpose(1, 2)).view(n, heads, -1, tokens).transpose(2, 3)
+
+
+def _add(logits: Tensor, bias: Tensor, mask: Tensor | None) -> Tensor:
+    """Bias and mask onto fresh logits, in place."""
+    logits += bias
+    if mask is not None:
+        by_window = logits.view(-1, mask.shape[0], *logits.shape[1:])
+        by_window += mask[:, None]
+    return logits
 
 
 def flex(

@@ -1,26 +1,28 @@
 """The selective scan of Mamba: one operator, exact, in chunks, with memory that does not grow with the sequence."""
 
+# ruff: noqa: N803, N806 (A, B, C and D are called so in the literature and in the checkpoints)
+
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WORKING_SET = {"cpu": 2**20, "cuda": 2**24}
-"""Elements of state that are held at once: what a CPU's cache holds, and what keeps a GPU busy."""
+WORKING_SET = {"cpu": 2**20, "cuda": 2**23}
+"""Elements of state that are held at once: what a CPU's cache holds; what is below the peak of the network around it."""
 
 
 def selective_scan(
     u: Tensor,  # (B, D, L)
     delta: Tensor,  # (B, D, L), before the softplus
-    A: Tensor,  # (D, N), negative  # noqa: N803
-    B: Tensor,  # (B, G, N, L): shared by the D / G channels of a group  # noqa: N803
-    C: Tensor,  # (B, G, N, L)  # noqa: N803
-    D: Tensor,  # (D)  # noqa: N803
+    A: Tensor,  # (D, N), negative
+    B: Tensor,  # (B, G, N, L): shared by the D / G channels of a group
+    C: Tensor,  # (B, G, N, L)
+    D: Tensor,  # (D)
     delta_bias: Tensor,  # (D)
     reverse: bool = False,
 ) -> Tensor:  # (B, D, L)
@@ -40,8 +42,20 @@ def selective_scan(
 class _Segment(NamedTuple):
     """One stretch of the sequence: K chunks of T positions, which are run side by side."""
 
-    take: Callable[[Tensor], Tensor]
-    """(B, G * x, L) -> (T, K, B, G, x): this segment's share of a sequence, as a view."""
+    start: int
+    chunks: int
+    steps: int
+
+    def of(self, x: Tensor, groups: int) -> Tensor:
+        """This segment's share of a sequence: (B, G * x, L) -> (T, K, B, G, x), a view."""
+        here = x[..., self.start : self.start + self.chunks * self.steps]
+        return here.view(x.shape[0], groups, -1, self.chunks, self.steps).permute(4, 3, 0, 1, 2)
+
+
+class _Share(NamedTuple):
+    """What a segment is scanned with; channels lie beside each other in memory."""
+
+    segment: _Segment
     u: Tensor  # (T, K, B, G, c)
     step: Tensor  # (T, K, B, G, c): softplus(delta + bias)
     B: Tensor  # (T, K, B, G, N)
@@ -51,51 +65,48 @@ class _Segment(NamedTuple):
     state: Tensor  # (T, K, B, G, N, c): before the recurrence, what each position adds
 
 
-def _segments(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    C: Tensor,  # noqa: N803
-    bias: Tensor,
-    back: bool,
-) -> Iterator[_Segment]:
-    """The sequence, from its end if `back`, in segments of about as many states as the working set holds.
-
-    Channels lie beside each other in memory there. The next segment takes over the buffers of the one before.
-    """
-    batch, channels, length = u.shape
-    groups, order = B.shape[1:3]
-    rate = _rate(A, groups)
-    states = batch * channels * order
-    size = max(1, WORKING_SET.get(u.device.type, WORKING_SET["cuda"]) // states)
+def _segments(length: int, states: int, device: str) -> list[_Segment]:
+    """The sequence in segments of about as many states as the working set holds."""
+    size = max(1, WORKING_SET.get(device, WORKING_SET["cuda"]) // states)
     cuts, start = [], 0
     while start < length:
-        steps = min(math.isqrt(size), length - start)
-        chunks = min(size, length - start) // steps
-        cuts.append((start, chunks, steps))
+        most = min(size, length - start)
+        steps = math.isqrt(most)  # so that both loops of the recurrence are short
+        chunks = most // steps
+        cuts.append(_Segment(start, chunks, steps))
         start += chunks * steps
-    decays, added = u.new_empty(2, max(k * t for _, k, t in cuts) * states)
+    return cuts
 
-    for start, chunks, steps in reversed(cuts) if back else cuts:
-        at = slice(start, start + chunks * steps)
 
-        def take(x: Tensor, at: slice = at, chunks: int = chunks) -> Tensor:
-            return x[..., at].unflatten(-1, (chunks, -1)).permute(3, 2, 0, 1).unflatten(-1, (groups, -1))
-
-        shape = (steps, chunks, batch, groups, order, channels // groups)
+def _shares(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    bias: Tensor,
+    back: bool,
+) -> Iterator[_Share]:
+    """Segment after segment, from the end if `back`. The next takes over the two large buffers of the one before."""
+    batch, channels, length = u.shape
+    groups, order = B.shape[1:3]
+    rate, bias = _rate(A, groups), bias.reshape(groups, -1)
+    segments = _segments(length, batch * channels * order, u.device.type)
+    room = max(s.chunks * s.steps for s in segments) * batch * channels * order
+    decays, added = u.new_empty(2, room)
+    for s in reversed(segments) if back else segments:
+        shape = (s.steps, s.chunks, batch, groups, order, channels // groups)
         decay, state = (buffer[: math.prod(shape)].view(shape) for buffer in (decays, added))
-        u_here, step, B_here, C_here = (take(x).contiguous() for x in (u, delta, B.flatten(1, 2), C.flatten(1, 2)))
-        step = F.softplus(step + bias.view(groups, -1))
+        x, step, b, c = (s.of(t, groups).contiguous() for t in (u, delta, B.flatten(1, 2), C.flatten(1, 2)))
+        step = F.softplus(step + bias)
         torch.mul(step.unsqueeze(-2), rate, out=decay).exp2_()
-        torch.mul((step * u_here).unsqueeze(-2), B_here.unsqueeze(-1), out=state)
-        total = (step.sum(0).unsqueeze(-2) * rate).exp2_()
-        yield _Segment(take, u_here, step, B_here, C_here, decay, total, state)
+        torch.mul((step * x).unsqueeze(-2), b.unsqueeze(-1), out=state)
+        yield _Share(s, x, step, b, c, decay, (step.sum(0).unsqueeze(-2) * rate).exp2_(), state)
 
 
-def _rate(A: Tensor, groups: int) -> Tensor:  # noqa: N803
+def _rate(A: Tensor, groups: int) -> Tensor:
     """(D, N) -> (G, N, c), in powers of two, whose exponential is the cheaper one."""
-    return (A.view(groups, -1, A.shape[1]).transpose(1, 2) * math.log2(math.e)).contiguous()
+    return (A.reshape(groups, -1, A.shape[1]).transpose(1, 2) * math.log2(math.e)).contiguous()
 
 
 def _recur(decay: Tensor, x: Tensor, total: Tensor, first: Tensor, back: bool) -> tuple[Tensor, Tensor]:
@@ -126,10 +137,10 @@ def _recur(decay: Tensor, x: Tensor, total: Tensor, first: Tensor, back: bool) -
 def scan(
     u: Tensor,
     delta: Tensor,
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    C: Tensor,  # noqa: N803
-    D: Tensor,  # noqa: N803
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
     delta_bias: Tensor,
     reverse: bool,
 ) -> Tensor:
@@ -137,10 +148,10 @@ def scan(
     y = torch.empty_like(u)
     groups = B.shape[1]
     state = torch.zeros_like(_rate(A, groups)).expand(u.shape[0], -1, -1, -1)
-    for segment in _segments(u, delta, A, B, C, delta_bias, reverse):
-        _, state = _recur(segment.decay, segment.state, segment.total, state, reverse)
-        seen = segment.state.mul_(segment.C.unsqueeze(-1)).sum(-2)
-        segment.take(y).copy_(seen.addcmul_(segment.u, D.view(groups, -1)))
+    for s in _shares(u, delta, A, B, C, delta_bias, reverse):
+        _, state = _recur(s.decay, s.state, s.total, state, reverse)
+        seen = s.state.mul_(s.C.unsqueeze(-1)).sum(-2)
+        s.segment.of(y, groups).copy_(seen.addcmul_(s.u, D.reshape(groups, -1)))
     return y
 
 
@@ -154,42 +165,42 @@ def scan_backward(
     grad: Tensor,
     u: Tensor,
     delta: Tensor,
-    A: Tensor,  # noqa: N803
-    B: Tensor,  # noqa: N803
-    C: Tensor,  # noqa: N803
-    D: Tensor,  # noqa: N803
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
     delta_bias: Tensor,
     reverse: bool,
 ) -> list[Tensor]:
     """The gradients of `scan` by its seven tensors. The states are computed again, a segment at a time."""
     groups = B.shape[1]
-    du, ddelta, dA, dB, dC, dD, dbias = _like(u, delta, A, B, C, D, delta_bias)  # noqa: N806
+    du, ddelta, dA, dB, dC, dD, dbias = _zeros_like(u, delta, A, B, C, D, delta_bias)
     state = carry = torch.zeros_like(_rate(A, groups)).expand(u.shape[0], -1, -1, -1)
     firsts = []
-    for s in _segments(u, delta, A, B, C, delta_bias, reverse):
+    for s in _shares(u, delta, A, B, C, delta_bias, reverse):
         firsts.append(state)
         _, state = _recur(s.decay, s.state, s.total, state, reverse)
 
     rate_sum = torch.zeros_like(carry[0])
-    for s in _segments(u, delta, A, B, C, delta_bias, not reverse):
+    for s in _shares(u, delta, A, B, C, delta_bias, not reverse):
         starts, _ = _recur(s.decay, s.state, s.total, firsts.pop(), reverse)
-        g = s.take(grad).contiguous()
-        s.take(dC.flatten(1, 2)).copy_((s.state * g.unsqueeze(-2)).sum(-1))
+        g = s.segment.of(grad, groups).contiguous()
+        s.segment.of(dC.flatten(1, 2), groups).copy_((s.state * g.unsqueeze(-2)).sum(-1))
         seen = g.unsqueeze(-2) * s.C.unsqueeze(-1)  # what y_t says of h_t
         onward = s.decay * seen  # becomes what y_t and all later ones say of h_(t-1)
         after, carry = _recur(s.decay, onward, s.total, carry, not reverse)
         fed = seen.add_(_before(onward, after, not reverse))  # of what position t adds to the state
-        s.take(dB.flatten(1, 2)).copy_((fed * (s.step * s.u).unsqueeze(-2)).sum(-1))
+        s.segment.of(dB.flatten(1, 2), groups).copy_((fed * (s.step * s.u).unsqueeze(-2)).sum(-1))
         fed = fed.mul_(s.B.unsqueeze(-1)).sum(-2)
         exponent = onward.mul_(_before(s.state, starts, reverse))
         rate_sum += (exponent * s.step.unsqueeze(-2)).sum((0, 1, 2))
         step = (exponent.mul_(_rate(A, groups)).sum(-2) * math.log(2)).addcmul_(fed, s.u)
         raw = step.mul_(-torch.expm1(-s.step))
-        s.take(ddelta).copy_(raw)
-        s.take(du).copy_((fed * s.step).addcmul_(g, D.view(groups, -1)))
+        s.segment.of(ddelta, groups).copy_(raw)
+        s.segment.of(du, groups).copy_((fed * s.step).addcmul_(g, D.reshape(groups, -1)))
         dbias += raw.sum((0, 1, 2)).flatten()
-        dD += (g * s.u).sum((0, 1, 2)).flatten()  # noqa: N806
-    dA += rate_sum.transpose(1, 2).reshape(A.shape)  # noqa: N806
+        dD += (g * s.u).sum((0, 1, 2)).flatten()
+    dA += rate_sum.transpose(1, 2).reshape(A.shape)
     return [du, ddelta, dA, dB, dC, dD, dbias]
 
 
@@ -198,13 +209,13 @@ def _before(x: Tensor, edge: Tensor, back: bool) -> Tensor:
     return torch.cat((x[1:], edge[None])) if back else torch.cat((edge[None], x[:-1]))
 
 
-def _like(*tensors: Tensor) -> list[Tensor]:
+def _zeros_like(*tensors: Tensor) -> list[Tensor]:
     return [t.new_zeros(t.shape) for t in tensors]
 
 
 @scan_backward.register_fake
 def _(grad: Tensor, *rest: Any) -> list[Tensor]:
-    return _like(*rest[:-1])
+    return _zeros_like(*rest[:-1])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

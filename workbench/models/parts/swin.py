@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import DepthwiseGELU, TokenNorm, Upsampler, mean_buffer, to_map, to_tokens
+from .slabs import slabs
 from .windows import extend, missing
 
 
@@ -25,8 +26,12 @@ class Frame(nn.Module):
         groups: Iterable[nn.Module],
         multiple: int = 1,
         mode: Literal["reflect", "symmetric"] = "reflect",
+        lean: bool = False,
     ):
-        """`multiple`: the image is extended below and to the right to sides divisible by it, and cut at the end."""
+        """`multiple`: the image is extended below and to the right to sides divisible by it, and cut at the end.
+
+        `lean` lays the convolutions' weights out as tokens lie, channels last, which spares their input a copy.
+        """
         super().__init__()
         self.scale = scale
         self.multiple = multiple
@@ -38,6 +43,8 @@ class Frame(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsample = Upsampler(channels, scale)
+        if lean:
+            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def context(self, height: int, width: int) -> tuple[Tensor | None, ...]:
         """What every group is given beside tokens and size, such as a mask made once per forward."""
@@ -122,7 +129,7 @@ class MLP(nn.Module):
         self.fc1 = nn.Linear(channels, hidden)
         self.fc2 = nn.Linear(hidden, channels)
 
-    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+    def forward(self, x: Tensor, *size: int) -> Tensor:
         return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
 
 
@@ -139,3 +146,21 @@ class ConvFFN(nn.Module):
         x = F.gelu(self.fc1(x))
         x = x + self.dwconv(x, height, width)
         return self.fc2(x)  # type: ignore[no-any-return]
+
+    def add_in_slabs(self, x: Tensor, norm: nn.Module) -> None:  # (B, H, W, C)
+        """Lean inference: x += self(norm(x)), some rows at a time, between rows of zeros that pad the convolution."""
+        conv = self.dwconv.depthwise_conv[0]
+        assert isinstance(conv, nn.Conv2d)
+        b, height, width, _ = x.shape
+        margin = conv.kernel_size[0] // 2
+        hidden = x.new_empty(b, height + 2 * margin, width, conv.in_channels)
+        hidden[:, :margin] = 0
+        hidden[:, -margin:] = 0
+        inner = hidden[:, margin:-margin]
+        rows = list(slabs(x, height, 3 * b * width * conv.in_channels))  # up to three such temporaries at once
+        for slab in rows:
+            inner[:, slab] = F.gelu(self.fc1(norm(x[:, slab])))
+        for slab in rows:
+            near = hidden[:, slab.start : slab.stop + 2 * margin].permute(0, 3, 1, 2)
+            near = F.conv2d(near, conv.weight, conv.bias, padding=(0, margin), groups=conv.groups)
+            x[:, slab] += self.fc2(inner[:, slab] + F.gelu(near).permute(0, 2, 3, 1))

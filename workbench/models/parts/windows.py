@@ -81,7 +81,9 @@ def shift_mask(height: int, width: int, window: int, shift: int, device: torch.d
     return (labels[:, :, None] != labels[:, None, :]).float() * -100.0
 
 
-def region_labels(height: int, width: int, window: int, shift: int, device: torch.device | str = "cpu") -> Tensor:
+def region_labels(
+    height: int, width: int, window: int, shift: int, device: torch.device | str | None = "cpu"
+) -> Tensor:
     """(1, height, width, 1): which of 3x3 regions, cut at -window and -shift, a pixel of the rolled map is from."""
 
     def band(side: int) -> Tensor:
@@ -89,3 +91,8 @@ def region_labels(height: int, width: int, window: int, shift: int, device: torc
         return (at >= side - window).float() + (at >= side - shift).float()
 
     return (3 * band(height)[:, None] + band(width)[None, :])[None, :, :, None]
+
+
+def look_up(table: Tensor, index: Tensor) -> Tensor:
+    """A position bias (heads, N, M) out of a table (offsets, heads), by the index of every query and key."""
+    return table[index.view(-1)].view(*index.shape, table.shape[1]).permute(2, 0, 1).contiguous()
