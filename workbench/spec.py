@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,7 +26,8 @@ def unknown(noun: str, asked: str, known: Iterable[str], listing: str) -> UserEr
     known = list(known)
     near = difflib.get_close_matches(asked.lower().replace("_", "-"), known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    return UserError(f"No {noun} {asked!r}.{guess} {len(known)} are known; list them: {listing}")
+    few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
+    return UserError(f"No {noun} {asked!r}.{guess} {few}")
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,10 @@ class Counting:
     """The set of operators that have a price, and the prices."""
     layer_norm: bool = True
     """Whether layer norms are counted (5 per element); stock fvcore cannot count some of them."""
-    parameters: Literal["total", "trainable", "hook-visible"] = "total"
-    """All parameters, those with requires_grad, or those that a per-module hook such as thop's sees."""
+    selective_scan: bool = False
+    """Whether a selective scan has a price; fvcore has none, the MambaIR repository adds one."""
+    parameters: Literal["total", "trainable"] = "total"
+    """All parameters, or those that training may change."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class Protocol:
                 fields |= {"lr": self.input.lr(scale)}
                 del fields["rounding"]
             read.setdefault(part, {}).update({leaf: fields[leaf]} if leaf else fields)
-        return read
+        plain: dict[str, Any] = json.loads(json.dumps(read))  # as a record read back from the store has it
+        return plain
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,21 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
     return walk.trace
 
 
+_TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Trace]] = weakref.WeakKeyDictionary()
+
+
+def traced(model: nn.Module, x: Tensor) -> Trace:
+    """The trace of `model(x)`, walked once per model and input: static probes are readings of one trace."""
+    known = _TRACED.setdefault(model, {})
+    key = (tuple(x.shape), x.dtype, x.device, model.training)
+    if key not in known:
+        known[key] = trace(model, x)
+    return known[key]
+
+
 class _Walk(TorchDispatchMode):
     def __init__(self, device: torch.device) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it bare
         self.device = device
         self.trace = Trace()
         self.path: list[str] = []

@@ -6,8 +6,9 @@ Listing names must not cost an import of torch, so this file holds names alone; 
 from __future__ import annotations
 
 import importlib
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.spec import UserError, Variant, unknown
 
@@ -61,9 +62,7 @@ def find(name: str) -> Variant:
         raise unknown("variant", name, VARIANTS, "workbench variants") from None
 
 
-def create(
-    name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None
-) -> nn.Module:
+def create(name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None) -> nn.Module:
     """An untrained network in eval mode and float32, its weights drawn by its own initialisation.
 
     `attention`: naive (the default), sdpa or flex. `forward`: lean (the default) or faithful, which keeps
@@ -72,17 +71,37 @@ def create(
     import torch
 
     variant = find(name)
-    network, settings = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    network, settings = _network(variant)
     attention, forward = attention or "naive", forward or "lean"
     if attention not in network.ATTENTION:
-        raise UserError(
-            f"{name} has no attention implementation {attention!r}: {network.ATTENTION_NOTE}"
-            f" Known for it: {', '.join(network.ATTENTION)}."
-        )
+        note = getattr(network, "ATTENTION_NOTE", "that is none.")
+        known = ", ".join(network.ATTENTION)
+        raise UserError(f"{name} has no attention implementation {attention!r}: {note} Known for it: {known}.")
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
     with torch.device(device):
-        module: nn.Module = network(
-            scale=variant.scale, attention=attention, lean=forward == "lean", **settings
-        )
+        module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
     return module.float().eval()
+
+
+def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
+    """Put the trained weights of a file, under their official names, into a network that `create` made; return it.
+
+    A UserError says why a file does not fit, and which variant it does fit; the network is then as it was.
+    """
+    from .checkpoint import load
+
+    return load(model, path)
+
+
+def supported(name: str) -> tuple[str, ...]:
+    """The attention implementations a variant has."""
+    implementations: tuple[str, ...] = _network(find(name))[0].ATTENTION
+    return implementations
+
+
+def _network(variant: Variant) -> tuple[Any, dict[str, Any]]:
+    """The class of a variant's network, and the settings that make it this model."""
+    found: tuple[Any, dict[str, Any]]
+    found = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
+    return found

@@ -59,12 +59,12 @@ class CategoryAttention(nn.Module):
 
     def forward(self, qkv: Tensor, similarity: Tensor) -> Tensor:  # (B, N, 144), (B, N, 64) -> (B, N, 48)
         order, back = by_category(similarity.argmax(dim=-1))
-        largest = HEADS * CATEGORY if self.attention == "naive" else qkv.shape[-1]  # fused kernels make no map
+        widest = 2 * HEADS * CATEGORY if self.attention == "naive" else 2 * qkv.shape[-1]
         whole = not self.lean or self.map.watched or torch.is_grad_enabled()
-        cuts = slabs(qkv, qkv.shape[1] // CATEGORY, qkv.shape[0] * CATEGORY * largest, whole)
+        cuts = slabs(qkv, qkv.shape[1] // CATEGORY, qkv.shape[0] * CATEGORY * widest, whole)
         parts = (order[:, cut.start * CATEGORY : cut.stop * CATEGORY] for cut in cuts)
         out = torch.cat([self.of_groups(take(qkv, part)) for part in parts], dim=1)
-        return self.proj(take(out, back))  # type: ignore[no-any-return]
+        return self.proj(take(out, back))
 
     def of_groups(self, qkv: Tensor) -> Tensor:  # (B, n, 144) -> (B, n, 48), n in whole groups
         q, k, v = qkv.view(-1, CATEGORY, 3, HEADS, HEAD).permute(2, 0, 3, 1, 4)
@@ -79,7 +79,7 @@ class CategoryAttention(nn.Module):
         logits = q @ k.transpose(-2, -1)
         logits = logits * scale  # up to a hundred times; under autocast this is float32
         logits = self.map(logits.softmax(dim=-1))
-        return logits @ v  # type: ignore[no-any-return]
+        return logits @ v
 
 
 class Layer(nn.Module):

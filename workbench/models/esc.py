@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from .parts.attention import IMPLEMENTATIONS, MapPoint, attend, flex
 from .parts.cache import Kept
 from .parts.layers import ChannelNorm
+from .parts.slabs import slabs
 from .parts.windows import extend, missing
 
 WINDOW = 32
@@ -30,7 +31,7 @@ class ConvFFN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         x = F.gelu(self.proj(x))
         x = F.gelu(self.dwc(x)) + x
-        return self.aggr(x)  # type: ignore[no-any-return]
+        return self.aggr(x)
 
 
 class WindowAttention(nn.Module):
@@ -57,11 +58,20 @@ class WindowAttention(nn.Module):
         dx = key % WINDOW - query % WINDOW + WINDOW - 1
         return self.relative_position_bias[head, dy * (2 * WINDOW - 1) + dx]
 
-    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # (windows, heads, 1024, 16)
         if self.attention == "flex":
             return flex(q, k, v, HEAD**-0.5, self.bias_at)
         bias = self.kept.get("bias", (self.relative_position_bias,), self.bias) if self.lean else self.bias()
-        return attend(q, k, v, scale=HEAD**-0.5, attention=self.attention, point=self.map, bias=bias, lean=self.lean)
+
+        def some(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            how = self.attention
+            return attend(q, k, v, scale=HEAD**-0.5, attention=how, point=self.map, bias=bias, lean=self.lean)
+
+        if self.attention != "naive" or not self.lean or torch.is_grad_enabled():
+            return some(q, k, v)
+        for slab in slabs(q, len(q), self.heads * WINDOW**4, whole=self.map.watched):
+            q[slab] = some(q[slab], k[slab], v[slab])  # a map of 1024x1024 a head: few windows at a time, over q
+        return q
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
         height, width = x.shape[-2:]
@@ -73,7 +83,7 @@ class WindowAttention(nn.Module):
         q, k, v = qkv = qkv.reshape(3, b * ny * nx, self.heads, WINDOW**2, HEAD)
         out = self.attend(q, k, v)
         out = out.view(b, ny, nx, self.heads, WINDOW, WINDOW, HEAD).permute(0, 3, 6, 1, 4, 2, 5)
-        return self.to_out(out.reshape(b, c, h, w)[..., :height, :width])  # type: ignore[no-any-return]
+        return self.to_out(out.reshape(b, c, h, w)[..., :height, :width])
 
 
 def dynamic_kernel(squeeze: int) -> nn.Sequential:
@@ -130,7 +140,7 @@ class ConvUnit(nn.Module):
         self.aggr = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, *kernels: Tensor) -> Tensor:
-        return self.aggr(self.plk(x, *kernels))  # type: ignore[no-any-return]
+        return self.aggr(self.plk(x, *kernels))
 
 
 class Block(nn.Module):
@@ -155,7 +165,7 @@ class Block(nn.Module):
         x = x + self.attn(self.ln_attn(x))
         for norm, ffn, unit in zip(self.lns, self.convffns, self.pconvs, strict=True):
             x = x + unit(ffn(norm(x)), *kernels)
-        return self.conv_out(self.ln_out(x)) + skip  # type: ignore[no-any-return]
+        return self.conv_out(self.ln_out(x)) + skip
 
 
 class ESC(nn.Module):
@@ -191,8 +201,8 @@ class ESC(nn.Module):
         nn.init.orthogonal_(self.plk_filter)
         for module in self.modules():
             if isinstance(module, LargeKernel):
-                nn.init.zeros_(module.dwc_proj[3].weight)
-                nn.init.zeros_(module.dwc_proj[3].bias)
+                for parameter in module.dwc_proj[3].parameters():
+                    nn.init.zeros_(parameter)
 
     def kernel(self) -> Tensor:
         """The shared kernel, averaged over the eight symmetries of the square."""

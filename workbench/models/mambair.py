@@ -40,7 +40,7 @@ class SS2D(Scans):
             scanned, z = self.in_proj(x).chunk(2, dim=-1)
             y = self.directions_at_once(self.mixed(scanned))
             y = self.out_norm(y) * F.silu(z)
-        return self.out_proj(y)  # type: ignore[no-any-return]
+        return self.out_proj(y)
 
     def mixed(self, x: Tensor) -> Tensor:  # (B, H, W, 72) -> (B, 72, H, W)
         x = x.permute(0, 3, 1, 2)
@@ -91,7 +91,7 @@ class ChannelAttention(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x * self.attention(x)  # type: ignore[no-any-return]
+        return x * self.attention(x)
 
 
 class CAB(nn.Module):
@@ -110,7 +110,7 @@ class CAB(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.cab(x)  # type: ignore[no-any-return]
+        return self.cab(x)
 
 
 class Block(nn.Module):

@@ -49,7 +49,7 @@ class GatedMLP(nn.Module):
         self.fc2 = nn.Linear(HALF, CHANNELS)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        return self.fc2(self.sg(F.gelu(self.fc1(x)), height, width))  # type: ignore[no-any-return]
+        return self.fc2(self.sg(F.gelu(self.fc1(x)), height, width))
 
 
 class ASSM(nn.Module):
@@ -130,13 +130,13 @@ class Layer(nn.Module):
         x = self.attended(x, height, width, index, mask)
         mixed = self.assm(self.norm3(x), height, width, self.embeddingA.weight) + x
         mixed = mixed + self.convffn2(self.norm4(mixed), height, width)
-        return x * self.scale2 + mixed  # type: ignore[no-any-return]
+        return x * self.scale2 + mixed
 
     def attended(self, x: Tensor, height: int, width: int, index: Tensor, mask: Tensor) -> Tensor:
         normed = self.norm1(x)  # held to the end, as in the official code
         mixed = self.win_mhsa(self.wqkv(normed), height, width, index, mask) + x
         mixed = self.convffn1(self.norm2(mixed), height, width) + mixed
-        return x * self.scale1 + mixed  # type: ignore[no-any-return]
+        return x * self.scale1 + mixed
 
 
 class Body(nn.Module):

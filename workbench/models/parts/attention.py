@@ -18,7 +18,7 @@ BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 class MapPoint(nn.Module):
-    """Identity. An attention map passes through it, so that a probe finds maps by this type and reads their geometry."""
+    """Identity that attention maps pass, so that a probe finds them by this type and reads their geometry."""
 
     def __init__(self, kind: Kind = "window", window: int | None = None, shift: int = 0):
         super().__init__()
@@ -68,7 +68,7 @@ def attend(
         shape = logits.shape
         logits = (logits.view(-1, mask.shape[0], *shape[1:]) + mask[:, None]).view(shape)
     logits = point(logits.softmax(dim=-1))
-    return logits @ v  # type: ignore[no-any-return]
+    return logits @ v
 
 
 def by_features(q: Tensor, k: Tensor, v: Tensor, point: MapPoint, dress: Callable[[Tensor], Tensor]) -> Tensor:

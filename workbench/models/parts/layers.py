@@ -33,7 +33,7 @@ class TokenNorm(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 class DepthwiseGELU(nn.Module):

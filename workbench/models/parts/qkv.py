@@ -101,7 +101,7 @@ class WindowAttention(nn.Module):
         q, k, v = qkv.unbind()
         scale, how = self.head**-0.5, self.attention
         out = attend(q, k, v, scale=scale, attention=how, point=self.map, bias=bias, mask=mask, lean=self.lean)
-        return self.proj(out.transpose(1, 2).reshape(n, tokens, -1))  # type: ignore[no-any-return]
+        return self.proj(out.transpose(1, 2).reshape(n, tokens, -1))
 
     def in_tiles(self, qkv: Tensor, bias: Tensor, masks: Tensor) -> Tensor:  # (B, H, W, 3C) -> (B, H, W, C)
         """Some windows at a time, all of one mask and from where they lie: no roll, no map and no mask of the image."""
@@ -115,8 +115,9 @@ class WindowAttention(nn.Module):
     def tiles(self, x: Tensor) -> Iterator[tuple[Any, Any, int]]:  # (B, H, W, .)
         """Pixels of each tile, and the kind of its mask: 0 none, 1 last column's, 2 last row's, 3 corner's."""
         height, width = x.shape[1:3]
-        largest = self.heads * WINDOW**2 if self.attention == "naive" else x.shape[-1]  # fused kernels make no map
-        room = next(slabs(x, height * width, x.shape[0] * WINDOW**2 * largest)).stop  # windows
+        # of a token, in numbers: its logits and map, or its queries, keys, values and result
+        widest = 2 * self.heads * WINDOW**2 if self.attention == "naive" else 2 * x.shape[-1]
+        room = next(slabs(x, height * width, x.shape[0] * WINDOW**2 * widest)).stop  # windows
         across = min(room, width // WINDOW)
         for rows, low in self.bands(height, room // across):
             for columns, right in self.bands(width, across):

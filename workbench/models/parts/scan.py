@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 WORKING_SET = {"cpu": 2**20, "cuda": 2**23}
-"""Elements of state that are held at once: what a CPU's cache holds; what is below the peak of the network around it."""
+"""Elements of state held at once: as many as a CPU's cache holds; so few that the network's peak lies elsewhere."""
 
 
 def selective_scan(

@@ -65,7 +65,7 @@ class Block(nn.Module):
         mask = self.stored_mask(1, height, width, slice(None)) if self.lean else self.official_mask(x, height, width)
         rolled = merge(self.attn(windows, mask), self.window, height, width)
         x = shortcut + self.drop(self.roll(rolled, self.shift).view(shortcut.shape))
-        return x + self.drop(self.mlp(self.norm2(x), height, width))  # type: ignore[no-any-return]
+        return x + self.drop(self.mlp(self.norm2(x), height, width))
 
     def in_slabs(self, x: Tensor, height: int, width: int) -> Tensor:
         """Lean inference: the residual itself is cut into windows, and added to in place, a slab at a time."""
@@ -74,7 +74,7 @@ class Block(nn.Module):
         if width == self.window and not self.shift:
             out = out.clone()  # a raster of one window across is cut without a copy
         count, tokens = out.shape[:2]
-        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.watched):
+        for slab in slabs(x, count, 2 * self.heads * tokens * tokens // self.cell**2, whole=self.watched):
             self.add_to(out[slab], self.stored_mask(b, height, width, slab))
         out = merge(out, self.window, height, width)
         out = self.roll(out, self.shift)

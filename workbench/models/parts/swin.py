@@ -130,7 +130,7 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor, *size: int) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+        return self.fc2(F.gelu(self.fc1(x)))
 
 
 class ConvFFN(nn.Module):
@@ -145,7 +145,7 @@ class ConvFFN(nn.Module):
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         x = F.gelu(self.fc1(x))
         x = x + self.dwconv(x, height, width)
-        return self.fc2(x)  # type: ignore[no-any-return]
+        return self.fc2(x)
 
     def add_in_slabs(self, x: Tensor, norm: nn.Module) -> None:  # (B, H, W, C)
         """Lean inference: x += self(norm(x)), some rows at a time, between rows of zeros that pad the convolution."""

@@ -1,0 +1,322 @@
+"""The command line: what it prints where, what it ends with, and the one line a user gets who can mend something."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from importlib import metadata
+
+import pytest
+
+from workbench import execute, judge, models, papers, probes, protocols, report, store
+from workbench.spec import UserError
+
+FIELDS = {"variant", "protocol", "probe", "unit", "values", "status", "reason", "recorded_at", "machine"}
+CELL = {"method", "scale", "column", "reported", "measured", "unit", "protocol", "verdict", "why"}
+
+
+def start(root, *words, **keywords):
+    """`python -m workbench` in a process and a process group of its own."""
+    command = [sys.executable, "-m", "workbench", *map(str, words)]
+    return subprocess.Popen(command, cwd=root, text=True, start_new_session=True, stderr=subprocess.PIPE, **keywords)
+
+
+# --- what a user can mend: one line on stderr, exit code 2, nothing on stdout
+
+MISTAKES = {
+    "an unknown variant": (
+        ("measure", "esc_lite_x2"),
+        "No variant 'esc_lite_x2'. Did you mean 'esc-light-x2'",
+        f"{len(models.VARIANTS)} are known; list them: workbench variants",
+    ),
+    "a glob that picks nothing": (("measure", "xyz*"), "No variant 'xyz*'.", "list them: workbench variants"),
+    "an unknown probe": (("measure", "esc-x4", "--probe", "flops"), "No probe 'flops'.", "Known: params, macs"),
+    "an unknown protocol": (
+        ("measure", "esc-x4", "--protocol", "ESC_ceil"),
+        "No protocol 'ESC_ceil'. Did you mean 'esc-ceil'",
+        "Known: esc, esc-ceil, ",
+    ),
+    "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table2'", "esc-table2"),
+    "an unknown format": (
+        ("table", "esc-table2", "--format", "pdf"), "No format 'pdf'.", "Known: md, csv, tex, html, json."
+    ),
+    "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
+    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast", "See: workbench measure --help"),
+    "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
+    "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
+    "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
+    "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
+    "a timeout of nothing": (("measure", "esc-x4", "--timeout", "0"), "given 0 seconds", "give a number above 0"),
+    "a bad query": (("records", "--sql", "selct"), "The query 'selct' failed: ", "table 'records': variant, protocol"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_has_one_sentence_and_ends_with_2(workbench, tmp_path, mistake):
+    words, asked, mend = MISTAKES[mistake]
+    ran = workbench(*words, *(("--records", tmp_path) if words[0] == "records" else ()))
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workbench: ")
+    assert ran.err.count("\n") == 1
+    assert asked in ran.err
+    assert mend in ran.err
+
+
+def test_a_sentence_of_several_lines_is_told_in_one(workbench, monkeypatch):
+    def refuse(*_):
+        raise UserError("asked,\n  found")
+
+    monkeypatch.setattr(papers, "find_table", refuse)
+    assert workbench("table", "esc-table2").err == "workbench: asked, found\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("records",), ("table", "esc-table2"), ("measure", "esc-x4"), ("reproduce",)],
+    ids=lambda words: words[0],
+)
+def test_a_file_in_place_of_the_records_has_its_sentence(workbench, tmp_path, words):
+    file = tmp_path / "file"
+    file.touch()
+    ran = workbench(*words, "--records", file)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (
+        f"workbench: Cannot read the records in {file}: Not a directory. Name a readable folder with --records.\n"
+    )
+
+
+def test_records_that_cannot_be_written_are_told_before_anything_is_measured(workbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "measure", lambda request: pytest.fail("it was measured"))
+    (tmp_path / "file").touch()
+    ran = workbench("measure", "esc-x4", "--records", tmp_path / "file" / "records")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.endswith("Name a writable folder with --records.\n")
+
+
+def test_a_full_disk_has_its_sentence_and_keeps_what_is_finished(python, tmp_path):
+    script = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))\n"
+        "from workbench.cli import main; sys.argv = ['workbench', *sys.argv[1:]]; main()"
+    )
+    ran = python(script, "measure", "esc-*", "--probe", "params", "--records", tmp_path)
+    told = [line for line in ran.err.splitlines() if not line.startswith("[")]
+    assert (ran.code, ran.out) == (2, "")
+    assert len(told) == 1
+    assert told[0].startswith(f"workbench: Cannot write a record to {tmp_path}: ")
+    read = store.read(tmp_path)
+    assert len(read.records) == len(ran.err.splitlines()) - 1 > 0
+    assert read.problems == ()
+
+
+def test_a_bug_shows_its_traceback(python):
+    script = (
+        "import sys; from workbench import cli, papers\n"
+        "papers.find_table = lambda name: 1 / 0\n"
+        "sys.argv = ['workbench', 'table', 'esc-table2']; cli.main()"
+    )
+    ran = python(script)
+    assert ran.code == 1
+    assert ran.err.startswith("Traceback")
+    assert ran.err.endswith("ZeroDivisionError: division by zero\n")
+
+
+# --- help and listings
+
+
+def test_no_word_at_all_is_a_call_for_help(workbench):
+    bare = workbench()
+    assert bare == workbench("--help")
+    assert (bare.code, bare.err) == (0, "")
+    assert bare.out.startswith("Usage: workbench [OPTIONS] COMMAND [ARGS]...\n")
+    for command in "variants protocols probes tables measure table records reproduce doctor".split():
+        assert f"\n  {command} " in bare.out
+
+
+@pytest.mark.parametrize(
+    ("command", "key", "known"),
+    [
+        ("variants", "name", models.VARIANTS),
+        ("protocols", "name", protocols.PROTOCOLS),
+        ("probes", "name", probes.PROBES),
+        ("tables", "id", papers.TABLES),
+    ],
+)
+def test_listings_are_for_eyes_and_for_scripts(workbench, command, key, known):
+    read = json.loads(workbench(command, "--json").out)
+    assert [entry[key] for entry in read] == list(known)
+    head, *lines = workbench(command).out.splitlines()
+    assert head.split()[0] == key
+    assert [line.split()[0] for line in lines] == list(known)
+    assert not any(line != line.rstrip() for line in lines)
+
+
+def test_a_variant_is_listed_with_its_five_facts(workbench):
+    assert json.loads(workbench("variants", "--json").out)[0] == {
+        "name": "esc-x2", "model": "esc", "family": "esc", "scale": 2, "paper": "ESC (ICCV 2025)",
+    }  # fmt: skip
+
+
+# --- measure
+
+
+def test_json_on_stdout_is_one_array_of_records(workbench, tmp_path):
+    ran = workbench("measure", "esc-fp-x4", "--json", "--records", tmp_path)
+    read = json.loads(ran.out)
+    assert [(r["variant"], r["probe"], r["protocol"]) for r in read] == [
+        ("esc-fp-x4", "params", "esc"), ("esc-fp-x4", "macs", "esc"),
+    ]  # fmt: skip
+    for fields in read:
+        assert fields.keys() >= FIELDS
+        assert (fields["status"], fields["reason"], fields["unit"]) == ("ok", None, "count")
+    assert [r["values"] for r in read] == [[539263], [60840592000]]
+    assert ran.code == 0
+    assert "[2/2] macs of esc-fp-x4 under esc" in ran.err
+    assert [store.to_json(r) for r in store.read(tmp_path).records] == [
+        fields | {"values": tuple(fields["values"])} for fields in read
+    ]
+
+
+def test_asked_again_it_measures_nothing_and_answers_the_same(workbench, tmp_path):
+    words = ("measure", "esc-fp-x4", "--records", tmp_path, "--json")
+    first = workbench(*words)
+    before = sorted(tmp_path.iterdir())
+    again = workbench(*words)
+    assert (again.code, again.out, again.err) == (0, first.out, "")
+    assert sorted(tmp_path.iterdir()) == before
+    assert "0 measured, 2 already known" in workbench(*words[:-1]).err
+
+
+def test_force_measures_again_and_answers_with_the_new_record(workbench, tmp_path):
+    words = ("measure", "esc-fp-x4", "--probe", "params", "--json", "--records", tmp_path)
+    first, again = (json.loads(workbench(*words, *more).out) for more in ((), ("--force",)))
+    assert len(store.read(tmp_path).records) == 2
+    assert again[0]["recorded_at"] > first[0]["recorded_at"]
+
+
+def test_globs_probes_and_protocols_are_asked_for_together(workbench, tmp_path):
+    words = "measure esc-fp-* --probe params --probe macs --protocol esc --protocol esc-ceil --json".split()
+    read = json.loads(workbench(*words, "--records", tmp_path).out)
+    assert [(r["variant"], r["protocol"], r["probe"]) for r in read] == [
+        (f"esc-fp-x{scale}", protocol, probe)
+        for scale in (2, 3, 4) for protocol in ("esc", "esc-ceil") for probe in ("params", "macs")
+    ]  # fmt: skip
+    assert len(store.read(tmp_path).records) == 3 + 4  # parameters once a scale, multiply-adds twice at x3
+
+
+def test_people_get_a_line_for_each_answer(workbench, tmp_path):
+    ran = workbench("measure", "esc-fp-x4", "--records", tmp_path)
+    assert [line.split() for line in ran.out.splitlines()] == [
+        ["esc-fp-x4", "params", "esc", "539,263", "count"],
+        ["esc-fp-x4", "macs", "esc", "60,840,592,000", "count"],
+    ]
+    assert ran.err.endswith("2 asked, 2 measured, 0 already known.\n")
+
+
+def test_a_terminal_gets_a_bar_and_stdout_stays_clean(workbench, tmp_path, monkeypatch, make_record):
+    monkeypatch.setattr(execute, "measure", lambda r: make_record(r.variant.name, status="timeout", reason="[slow]"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    ran = workbench("measure", "esc-fp-*", "--probe", "params", "--json", "--records", tmp_path)
+    assert len(json.loads(ran.out)) == 3
+    told = re.sub(r"\x1b\[[\d;?]*\w", "", ran.err)  # colours and movements
+    assert re.search(r"3/3 .* params of esc-fp-x4 under esc\n", told)
+    assert "params of esc-fp-x3 under esc: timeout: [slow]\n" in told
+
+
+def test_a_measurement_that_fails_is_told_recorded_and_ends_with_1(workbench, tmp_path, monkeypatch):
+    def broken(*_, **__):
+        raise ZeroDivisionError("by zero")
+
+    execute._network.cache_clear()
+    monkeypatch.setattr(models, "create", broken)
+    words = ("measure", "esc-fp-x4", "--probe", "params", "--json", "--records", tmp_path)
+    ran = workbench(*words)
+    assert ran.code == 1
+    assert "params of esc-fp-x4 under esc: failed: ZeroDivisionError: by zero" in ran.err
+    (fields,) = json.loads(ran.out)
+    assert (fields["status"], fields["values"]) == ("failed", [])
+    monkeypatch.undo()  # mended, it is measured again
+    (fields,) = json.loads(workbench(*words).out)
+    assert (fields["status"], fields["values"]) == ("ok", [539263])
+    assert sorted(r.status for r in store.read(tmp_path).records) == ["failed", "ok"]
+
+
+def test_bad_lines_are_told_and_do_not_stop_a_command(workbench, example):
+    for words in (("records",), ("table", "esc-table2"), ("measure", "esc-fp-x4", "--probe", "params")):
+        ran = workbench(*words, "--records", example)
+        assert ran.code == 0
+        told = [line for line in ran.err.splitlines() if line.endswith("the line was skipped")]
+        assert [line.split(":")[2] for line in told] == ["5", "8"]
+        assert all(line.startswith(f"workbench: {example}/") for line in told)
+
+
+# --- table and records
+
+
+def test_a_table_is_printed_from_the_records(workbench, example):
+    text = workbench("table", "esc-table2", "--records", example).out
+    known = store.read(example).newest()
+    table = papers.TABLES["esc-table2"]
+    assert text == report.render(table, judge.judge(table, known), "md")
+    cells = json.loads(workbench("table", "esc-table2", "--format", "json", "--records", example).out)
+    assert len(cells) == len(table.rows) * len(table.columns)
+    assert all(cell.keys() >= CELL for cell in cells)
+
+
+def test_records_shows_the_newest_of_each(workbench, example):
+    newest = store.read(example).newest()
+    read = json.loads(workbench("records", "--json", "--records", example).out)
+    assert [r["variant"] for r in read] == [r.variant for r in newest.values()]
+    assert len(workbench("records", "--records", example).out.splitlines()) == 1 + len(newest)
+
+
+def test_records_can_be_asked_in_sql(workbench, example):
+    words = ("records", "--sql", "select values[1] as v from records where variant = 'esc-x4'", "--records", example)
+    assert workbench(*words).out.split() == ["v", "1", "967500"]
+    assert json.loads(workbench(*words, "--json").out) == [{"v": 1}, {"v": 967500}]
+
+
+def test_without_a_folder_the_checkout_s_records_are_meant(workbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(store.environment, "home", lambda: tmp_path)
+    workbench("measure", "esc-fp-x4", "--probe", "params")
+    assert len(store.read(tmp_path / "results" / "records").records) == 1
+
+
+# --- a user who has seen enough
+
+
+@pytest.mark.parametrize("how", ["the process", "its group, as a terminal does"])
+def test_ctrl_c_is_one_sentence_and_loses_nothing_that_was_finished(root, tmp_path, how):
+    apart = ["--apart"] if how != "the process" else []
+    running = start(root, "measure", "*", "--protocol", "esc", *apart, "--records", tmp_path, stdout=subprocess.PIPE)
+    first = running.stderr.readline()
+    (os.killpg if apart else os.kill)(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    lines = err.splitlines()
+    assert first.startswith("[1/")
+    assert (running.returncode, out) == (2, "")
+    assert lines[-1] == (
+        "workbench: Interrupted. Every finished measurement is stored; the same command goes on from there."
+    )
+    assert all(line.startswith("[") for line in lines[:-1])
+    assert len(store.read(tmp_path).records) >= len(lines)  # the first line was read before
+
+
+@pytest.mark.parametrize("words", [("variants",), ("--help",), ("table", "esc-table2", "--format", "html")], ids=str)
+def test_a_reader_that_went_away_is_no_error(root, words):
+    reading, writing = os.pipe()
+    os.close(reading)
+    running = start(root, *words, stdout=writing)
+    os.close(writing)
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_the_installed_command_is_the_module():
+    try:
+        installed = metadata.distribution("workbench").entry_points.select(group="console_scripts")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the package is imported from its folder and not installed, so it has no console script here")
+    assert {s.name: s.value for s in installed} == {"workbench": "workbench.cli:main"}

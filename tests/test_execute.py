@@ -1,0 +1,278 @@
+"""Execution: what has to be measured, what a failure becomes, and what a fresh process keeps away from us."""
+
+import os
+import signal
+import sys
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from workbench import execute, models, probes, protocols, store
+from workbench.probes import Probe, Reading
+from workbench.spec import Build, UserError
+
+# --- what is asked for
+
+
+def test_names_and_globs_are_resolved_in_the_order_of_the_catalogue():
+    catalogue = list(models.VARIANTS)
+    found = [v.name for v in execute.resolve(["hit-srf-x4", "esc*-x4", "esc-x4"])]
+    assert found == sorted(found, key=catalogue.index)
+    assert set(found) == {"esc-x4", "esc-light-x4", "esc-fp-x4", "hit-srf-x4"}
+    assert [v.name for v in execute.resolve(["*"])] == catalogue
+    assert [v.name for v in execute.resolve(["esc-fp-x[23]"])] == ["esc-fp-x2", "esc-fp-x3"]
+
+
+@pytest.mark.parametrize("name", ["esc", "ESC-x4", "esc-x5", "nothing*", ""])
+def test_a_name_that_picks_nothing_is_an_error_though_others_pick_something(name):
+    with pytest.raises(UserError, match=rf"No variant '{name.replace('*', '[*]')}'\..* workbench variants"):
+        execute.resolve(["esc-x4", name])
+
+
+def test_every_variant_is_asked_for_under_every_protocol_by_every_probe():
+    asked = execute.requests(["esc-x2", "esc-x3"], ["params", "macs"], ["esc", "esc-ceil"])
+    assert [str(r) for r in asked] == [
+        f"{probe} of {variant} under {protocol}"
+        for variant in ("esc-x2", "esc-x3")
+        for protocol in ("esc", "esc-ceil")
+        for probe in ("params", "macs")
+    ]
+
+
+def test_unknown_probes_and_protocols_have_their_sentences():
+    with pytest.raises(UserError, match=r"^No probe 'flops'\. Known: params, macs"):
+        execute.requests(["esc-x4"], ["flops"], ["esc"])
+    with pytest.raises(UserError, match=r"^No protocol 'escc'\. Did you mean 'esc'"):
+        execute.requests(["esc-x4"], ["macs"], ["escc"])
+
+
+# --- what is missing
+
+
+def known(*records):
+    return store.Contents(records, ()).newest()
+
+
+def test_what_a_record_answers_is_not_missing(make_record, request_for):
+    asked = request_for("esc-x4")
+    assert execute.missing([asked], {}) == [asked]
+    assert execute.missing([asked], known(make_record("esc-x4"))) == []
+    assert execute.missing([asked], known(make_record("esc-x2"), make_record(probe="macs"))) == [asked]
+
+
+def test_force_measures_what_is_known(make_record, request_for):
+    asked = request_for("esc-x4")
+    assert execute.missing([asked], known(make_record("esc-x4")), force=True) == [asked]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_two_protocols_of_the_same_conditions_are_one_measurement(request_for, force):
+    floor, ceil = (request_for("esc-x4", "macs", p) for p in ("esc", "esc-ceil"))
+    assert execute.missing([floor, ceil, floor], {}, force) == [floor]
+    floor, ceil = (request_for("esc-x3", "macs", p) for p in ("esc", "esc-ceil"))
+    assert execute.missing([floor, ceil], {}, force) == [floor, ceil]
+
+
+@pytest.mark.parametrize(
+    ("status", "again"),
+    [("failed", True), ("out-of-memory", False), ("timeout", False), ("unsupported", False)],
+)
+def test_a_failure_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
+    asked = request_for("esc-x4")
+    record = make_record("esc-x4", status=status, reason="some reason")
+    assert execute.missing([asked], known(record)) == [asked] * again
+
+
+def test_a_new_version_of_a_probe_makes_its_records_stale_and_no_others(make_record, request_for, monkeypatch):
+    old = known(make_record("esc-x4"), make_record("esc-x4", "macs"))
+    newer = replace(probes.PROBES["params"], version=probes.PROBES["params"].version + 1)
+    monkeypatch.setitem(probes.PROBES, "params", newer)
+    asked = [request_for("esc-x4", p) for p in ("params", "macs")]
+    assert execute.missing(asked, old) == asked[:1]
+    assert execute.missing(asked, old | known(make_record("esc-x4"))) == []
+
+
+def test_a_timed_probe_is_missing_on_another_machine_and_a_count_is_not(make_record, request_for, monkeypatch):
+    monkeypatch.setitem(probes.PROBES, "params", replace(probes.PROBES["params"], timed=True))
+    here = known(make_record("esc-x4"))
+    assert execute.missing([request_for("esc-x4")], here) == []
+    monkeypatch.setattr(execute.environment, "machine", lambda: "another machine")
+    assert execute.missing([request_for("esc-x4")], here) == [request_for("esc-x4")]
+    counted = known(make_record("esc-x4", "macs"))
+    assert execute.missing([request_for("esc-x4", "macs")], counted) == []
+
+
+def test_an_answer_carries_the_protocol_that_was_asked_for(make_record, request_for):
+    records = known(make_record("esc-x4", "macs", "esc", values=(7,)))
+    answer = execute.answer(request_for("esc-x4", "macs", "esc-ceil"), records)
+    assert (answer.protocol, answer.values) == ("esc-ceil", (7,))
+
+
+# --- one measurement here
+
+
+def faulty(monkeypatch, request_for, measure):
+    """A request whose probe does what the test wants."""
+    monkeypatch.setitem(sys.modules, "workbench.probes.faulty", SimpleNamespace(measure=measure))
+    return replace(request_for(), probe=Probe("faulty", "count", 1, ("input",)))
+
+
+def raising(error):
+    def measure(model, x, protocol):
+        raise error
+
+    return measure
+
+
+def test_a_measurement_becomes_a_record_with_its_provenance(request_for):
+    asked = request_for("esc-fp-x4", "params")
+    record = execute.measure(asked)
+    assert (record.status, record.reason, record.values, record.unit) == ("ok", None, (539263,), "count")
+    assert (record.variant, record.protocol, record.probe) == ("esc-fp-x4", "esc", "params")
+    assert store.Contents((record,), ()).newest().keys() == {asked.identity}
+    assert record.recorded_at.endswith("Z")
+    assert record.environment.keys() >= {"cpu", "cores", "gpus", "driver", "python", "versions", "commit", "dirty"}
+    assert record.environment["versions"]["torch"]
+    assert record.machine
+
+
+def test_a_probe_gets_the_network_and_input_of_the_protocol(request_for, monkeypatch):
+    seen = {}
+
+    def measure(model, x, protocol):
+        seen.update(shape=tuple(x.shape), device=x.device.type, training=model.training, protocol=protocol.name)
+        return Reading((1,), {})
+
+    asked = replace(faulty(monkeypatch, request_for, measure), variant=models.find("esc-fp-x3"))
+    assert execute.measure(asked).status == "ok"
+    assert seen == {"shape": (1, 3, 240, 426), "device": "meta", "training": False, "protocol": "esc"}
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch calls its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "reason"),
+    [
+        (UserError("this cannot be"), "unsupported", "this cannot be"),
+        (MemoryError(), "out-of-memory", "the machine's memory was exhausted"),
+        (OutOfMemoryError("CUDA out of memory"), "out-of-memory", "OutOfMemoryError: CUDA out of memory"),
+        (ZeroDivisionError("by zero"), "failed", "ZeroDivisionError: by zero"),
+    ],
+)
+def test_what_goes_wrong_becomes_a_record_that_says_so(request_for, monkeypatch, filled, error, status, reason):
+    record = execute.measure(faulty(monkeypatch, request_for, raising(error)))
+    assert (record.status, record.reason, record.values) == (status, reason, ())
+    assert store.read(filled(record)).records == (record,)
+
+
+def test_a_failure_keeps_its_traceback(request_for, monkeypatch):
+    record = execute.measure(faulty(monkeypatch, request_for, raising(ZeroDivisionError("by zero"))))
+    assert "in measure" in record.details["traceback"]
+    assert record.details["traceback"].endswith("ZeroDivisionError: by zero\n")
+
+
+def test_an_interruption_is_no_record(request_for, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
+        execute.measure(faulty(monkeypatch, request_for, raising(KeyboardInterrupt())))
+
+
+@pytest.mark.parametrize("values", [(float("nan"),), (1.0, float("inf")), ()])
+def test_a_probe_that_returns_no_number_has_failed(request_for, monkeypatch, filled, values):
+    record = execute.measure(faulty(monkeypatch, request_for, lambda *_: Reading(values, {})))
+    assert record.status == "failed"
+    assert "faulty returned" in record.reason
+    assert store.read(filled(record)).records == (record,)
+
+
+def test_a_network_that_lacks_the_protocol_s_attention_is_unsupported(request_for):
+    for variant, attention in (("hit-srf-x4", "flex"), ("esc-fp-x4", "flash")):
+        protocol = replace(protocols.ESC, build=Build(attention=attention))
+        record = execute.measure(replace(request_for(variant), protocol=protocol))
+        assert record.status == "unsupported"
+        assert record.reason.startswith(f"{variant} has no attention implementation '{attention}'")
+        assert "Known for it: naive" in record.reason
+
+
+def test_each_record_is_stored_before_the_next_is_begun(request_for, make_record, tmp_path):
+    stored = []
+
+    def how(request):
+        stored.append(len(store.read(tmp_path).records))
+        return make_record(request.variant.name)
+
+    asked = [request_for(v) for v in ("esc-x2", "esc-x3", "esc-x4")]
+    with store.Writer(tmp_path) as writer:
+        done = list(execute.run(asked, writer, how))
+    assert stored == [0, 1, 2]
+    assert store.read(tmp_path).records == tuple(done)
+
+
+# --- one measurement in a fresh process, which the tests below give something else to do
+
+
+def loud(pipe, *names):
+    """A child whose network prints, on every way there is."""
+    create = models.create
+
+    def printing(*arguments, **keywords):
+        print("a model prints")
+        os.write(1, b"and writes\n")
+        return create(*arguments, **keywords)
+
+    models.create = printing
+    execute._child(pipe, *names)
+
+
+def killed(pipe, *names):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def terminated(pipe, *names):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def leaving(pipe, *names):
+    raise SystemExit(3)
+
+
+def hanging(pipe, *names):
+    time.sleep(600)
+
+
+def test_a_fresh_process_measures_the_same_and_its_prints_stay_out_of_ours(request_for, monkeypatch, capfd):
+    monkeypatch.setattr(execute, "_child", loud)
+    asked = request_for("esc-fp-x4")
+    record = execute.measure_apart(asked)
+    told = capfd.readouterr()
+    assert told.out == ""
+    assert "a model prints" in told.err
+    assert "and writes" in told.err
+    here = execute.measure(asked)
+    assert replace(record, recorded_at="", environment={}) == replace(here, recorded_at="", environment={})
+    assert record.environment["versions"] == here.environment["versions"]
+
+
+@pytest.mark.parametrize(
+    ("child", "status", "reason"),
+    [
+        (killed, "out-of-memory", "its process was killed, as the kernel does when memory runs out"),
+        (terminated, "failed", "its process died of signal 15"),
+        (leaving, "failed", "its process ended with exit code 3 and no result"),
+    ],
+)
+def test_a_process_that_dies_becomes_a_record(request_for, monkeypatch, filled, child, status, reason):
+    monkeypatch.setattr(execute, "_child", child)
+    record = execute.measure_apart(request_for())
+    assert (record.status, record.reason, record.values) == (status, reason, ())
+    assert store.read(filled(record)).records == (record,)
+
+
+def test_a_process_that_takes_too_long_is_ended_and_becomes_a_record(request_for, monkeypatch):
+    monkeypatch.setattr(execute, "_child", hanging)
+    record = execute.apart(0.1)(request_for())
+    assert (record.status, record.reason) == ("timeout", "no result after 0.1 s")
+    assert not execute.multiprocessing.active_children()

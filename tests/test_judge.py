@@ -1,0 +1,283 @@
+"""Verdicts: one function of (printed, measured), and the papers' tables it is applied to."""
+
+import csv
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from workbench import judge, models, papers, protocols, store
+from workbench.papers import esc
+from workbench.spec import Column, Row, Table, UserError
+
+MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
+PARAMS = Column("params_k", "Params", "K", "params", 1e3, "low", "nothing")
+PSNR = Column("psnr", "PSNR", "dB", "no-such-probe", 1, "high", "a test set")
+
+
+def table(*rows, columns=(MACS,), alternatives=("esc-ceil", "esc-no-layer-norm")):
+    return Table("made", "A made table", "none", "A paper, Table 1", "esc", alternatives, columns, rows)
+
+
+def row(printed, variant="esc-x3", column="flops_g"):
+    return Row("A method", int(variant[-1]) if variant else 3, variant, {column: printed} if printed else {})
+
+
+@pytest.fixture
+def judged(make_record):
+    """The verdict on one printed figure, given what each protocol measured."""
+
+    def judged(printed, alternatives=("esc-ceil", "esc-no-layer-norm"), **measured):
+        records = [
+            make_record("esc-x3", "macs", protocol.replace("_", "-"), values=(value,))
+            for protocol, value in measured.items()
+        ]
+        made = table(row(printed), alternatives=alternatives)
+        (cell,) = judge.judge(made, store.Contents(tuple(records), ()).newest())
+        return cell
+
+    return judged
+
+
+# --- rounding
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "equal"),
+    [
+        ("267.612", "267.6", True),
+        ("267.65", "267.6", True),  # a tie goes either way
+        ("267.65", "267.7", True),
+        ("267.75", "267.7", True),
+        ("267.75", "267.8", True),
+        ("267.6501", "267.6", False),
+        ("267.5499", "267.6", False),
+        ("267.55", "267.6", True),
+        ("268", "268", True),
+        ("267.5", "268", True),
+        ("267.5", "267", True),
+        ("0.93395", "0.9340", True),
+        ("0.934", "0.9340", True),
+        ("0.9341", "0.9340", False),
+        ("0", "0.0", True),
+    ],
+)
+def test_rounding_is_to_the_printed_digits(value, printed, equal):
+    assert judge.rounds_to(Decimal(value), printed) is equal
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "equal"),
+    [("267.69", "267.6", True), ("267.6", "267.6", True), ("267.7", "267.6", False), ("267.59", "267.6", False)],
+)
+def test_cutting_off_is_after_the_printed_digits(value, printed, equal):
+    assert judge.cuts_to(Decimal(value), printed) is equal
+
+
+# --- verdicts
+
+
+def test_a_figure_that_rounds_to_the_printed_one_is_reproduced(judged):
+    cell = judged("267.6", esc=267_612_860_160)
+    assert (cell.verdict, cell.protocol, cell.unit) == ("reproduced", "esc", "G")
+    assert (cell.reported, cell.measured) == (267.6, 267.61286016)
+    assert cell.why == "267,612,860,160 rounds to the printed digits"
+    assert cell.difference == pytest.approx(4.8e-5, rel=0.01)
+
+
+def test_a_figure_that_was_cut_off_is_explained(judged):
+    cell = judged("267.6", esc=267_690_000_000)
+    assert (cell.verdict, cell.protocol) == ("explained", "esc")
+    assert cell.why == "267,690,000,000 was cut off, not rounded"
+
+
+def test_a_figure_of_another_protocol_is_explained_by_it(judged):
+    cell = judged("268.2", esc=267_612_860_160, esc_ceil=268_240_000_000)
+    assert (cell.verdict, cell.protocol, cell.measured) == ("explained", "esc-ceil", 268.24)
+    assert cell.why == f"protocol esc-ceil ({protocols.find('esc-ceil').title}); esc gives 267.613"
+
+
+def test_the_first_protocol_that_explains_is_named(judged):
+    cell = judged("268.2", esc=1, esc_ceil=2, esc_no_layer_norm=268_240_000_000)
+    assert (cell.verdict, cell.protocol) == ("explained", "esc-no-layer-norm")
+
+
+def test_a_figure_that_no_protocol_gives_differs(judged):
+    cell = judged("300.0", esc=267_612_860_160, esc_ceil=2, esc_no_layer_norm=3)
+    assert (cell.verdict, cell.protocol, cell.measured) == ("differs", "esc", 267.61286016)
+    assert cell.why == (
+        "esc gives 267,612,860,160; nor does any of esc-ceil, esc-no-layer-norm give the printed digits"
+    )
+
+
+def test_a_figure_that_differs_names_the_protocols_that_were_not_tried(judged):
+    cell = judged("300.0", esc=267_612_860_160, esc_ceil=2)
+    assert cell.verdict == "differs"
+    assert cell.why.endswith(
+        "protocols not tried yet, which may explain it: "
+        "workbench measure esc-x3 --probe macs --protocol esc-no-layer-norm"
+    )
+
+
+def test_a_figure_with_no_other_protocol_to_try_just_differs(judged):
+    assert judged("300.0", alternatives=(), esc=267_612_860_160).why == "esc gives 267,612,860,160"
+
+
+def test_a_protocol_that_failed_was_not_tried(make_record):
+    records = [
+        make_record("esc-x3", "macs", values=(1,)),
+        make_record("esc-x3", "macs", "esc-ceil", status="failed", reason="ZeroDivisionError: by zero"),
+    ]
+    made = table(row("300.0"), alternatives=("esc-ceil",))
+    (cell,) = judge.judge(made, store.Contents(tuple(records), ()).newest())
+    assert cell.verdict == "differs"
+    assert "not tried yet" in cell.why
+    assert "--protocol esc-ceil" in cell.why
+
+
+def test_a_protocol_of_the_same_conditions_was_tried(make_record):
+    known = store.Contents((make_record("esc-x4", "macs", values=(1,)),), ()).newest()
+    (cell,) = judge.judge(table(row("300.0", "esc-x4"), alternatives=("esc-ceil",)), known)
+    assert "nor does any of esc-ceil" in cell.why
+
+
+def test_a_cell_without_a_record_names_the_command_that_would_measure_it(judged):
+    cell = judged("267.6")
+    assert (cell.verdict, cell.measured, cell.difference) == ("not measured", None, None)
+    assert cell.why == "no record yet: workbench measure esc-x3 --probe macs --protocol esc"
+
+
+def test_another_protocol_does_not_answer_in_place_of_the_table_s_own(judged):
+    assert judged("268.2", esc_ceil=268_240_000_000).verdict == "not measured"
+
+
+@pytest.mark.parametrize("status", ["failed", "out-of-memory", "timeout", "unsupported"])
+def test_a_measurement_that_failed_is_shown_with_its_reason(make_record, status):
+    record = make_record("esc-x3", "macs", status=status, reason="for a reason")
+    (cell,) = judge.judge(table(row("267.6")), store.Contents((record,), ()).newest())
+    assert (cell.verdict, cell.measured, cell.why) == ("not measured", None, f"{status}: for a reason")
+
+
+def test_a_method_that_is_not_ours_is_shown_as_reported():
+    (cell,) = judge.judge(table(row("267.6", None)), {})
+    assert (cell.verdict, cell.reported, cell.variant) == ("not measured", 267.6, None)
+    assert cell.why == "this method is not in the catalogue; it is shown as reported"
+
+
+def test_a_cell_that_is_not_printed_has_no_verdict_on_it(make_record):
+    record = make_record("esc-x3", "macs", values=(267_612_860_160,))
+    (cell,) = judge.judge(table(row("")), store.Contents((record,), ()).newest())
+    assert (cell.verdict, cell.reported, cell.measured) == ("not printed", None, 267.61286016)
+
+
+def test_a_column_without_a_probe_says_what_it_needs():
+    made = table(row("38.14", column="psnr"), row("", column="psnr"), columns=(PSNR,))
+    assert [(c.verdict, c.why) for c in judge.judge(made, {})] == [
+        ("not measured", "needs a test set"),
+        ("not printed", "needs a test set"),
+    ]
+
+
+def test_a_record_of_an_older_probe_answers_nothing(make_record):
+    record = make_record("esc-x3", "macs", values=(267_612_860_160,), probe_version=0)
+    (cell,) = judge.judge(table(row("267.6")), store.Contents((record,), ()).newest())
+    assert cell.verdict == "not measured"
+
+
+def test_operators_of_weight_that_were_not_counted_mark_the_cell(make_record):
+    left = {"uncounted_heavy": ["selective_scan"]}
+    record = make_record("esc-x3", "macs", values=(267_612_860_160,), details=left)
+    (cell,) = judge.judge(table(row("267.6")), store.Contents((record,), ()).newest())
+    assert cell.uncounted == ("selective_scan",)
+
+
+def test_cells_come_row_by_row_and_column_by_column():
+    made = table(row("1", "esc-x2"), row("2", "esc-x3"), columns=(MACS, PARAMS))
+    assert [(c.scale, c.column) for c in judge.judge(made, {})] == [
+        (2, "flops_g"), (2, "params_k"), (3, "flops_g"), (3, "params_k"),
+    ]  # fmt: skip
+
+
+def test_the_summary_counts_printed_cells_of_measurable_columns(make_record):
+    rows = (row("267.6"), row("1.0"), row("2.0", "esc-x2"), row(""), row("5", None))
+    made = table(*rows, columns=(MACS, PSNR), alternatives=())
+    record = make_record("esc-x3", "macs", values=(267_612_860_160,))
+    cells = judge.judge(made, store.Contents((record,), ()).newest())
+    assert judge.summary(made, cells) == "made: FLOPs: 1/4 reproduced, 1/4 differs, 2/4 not measured"
+
+
+def test_every_verdict_can_be_explained_to_a_reader(judged):
+    assert {judged("267.6", esc=v).verdict for v in (267_612_860_160, 267_690_000_000, 1)} < judge.VERDICTS.keys()
+    assert all(judge.VERDICTS.values())
+
+
+def test_reading_a_table_needs_its_id_and_a_folder(make_record, filled):
+    folder = filled(make_record("esc-x4", values=(967500,)))
+    chosen, cells = judge.read("esc-table2", folder)
+    assert chosen is papers.TABLES["esc-table2"]
+    assert [c.variant for c in cells if c.measured is not None] == ["esc-x4"]
+    with pytest.raises(UserError, match=r"^No table 'table2'\..*Known: "):
+        judge.read("table2", folder)
+
+
+# --- the papers
+
+
+@pytest.mark.parametrize("published", papers.TABLES.values(), ids=lambda t: t.id)
+def test_a_paper_names_only_what_there_is(published):
+    assert published.protocol in protocols.PROTOCOLS
+    assert set(published.alternatives) <= protocols.PROTOCOLS.keys() - {published.protocol}
+    assert {r.variant for r in published.rows} - {None} <= models.VARIANTS.keys()
+    for line in published.rows:
+        assert line.printed.keys() <= {c.id for c in published.columns}
+        if line.variant:
+            assert models.VARIANTS[line.variant].scale == line.scale
+    assert len({(r.method, r.scale) for r in published.rows}) == len(published.rows)
+
+
+@pytest.mark.parametrize("published", papers.TABLES.values(), ids=lambda t: t.id)
+def test_every_printed_figure_is_a_number(published):
+    for line in published.rows:
+        for text in line.printed.values():
+            assert Decimal(text).is_finite()
+            assert text == text.strip()
+
+
+@pytest.mark.parametrize("figure", papers.FIGURES.values(), ids=lambda f: f.id)
+def test_a_figure_shows_columns_of_its_table(figure):
+    assert set(figure.columns) <= {c.id for c in papers.TABLES[figure.table].columns}
+
+
+def test_esc_s_table_2_has_42_rows_all_of_them_ours():
+    rows = papers.TABLES["esc-table2"].rows
+    assert len(rows) == 42
+    assert [sum(r.scale == s for r in rows) for s in (2, 3, 4)] == [14, 14, 14]
+    assert {r.method for r in rows} == set(esc.MODELS)
+    assert all(r.variant for r in rows)
+
+
+def test_printed_text_is_kept_digit_for_digit():
+    published = papers.TABLES["esc-table2"]
+    by_name = {(r.method, r.scale): r.printed for r in published.rows}
+    assert by_name["SwinIR-lt", 2] == {
+        "latency_ms": "1409.8", "memory_mb": "1287", "flops_g": "244.2", "params_k": "910",
+        "set5_psnr": "38.14", "set5_ssim": "0.9611", "set14_psnr": "33.86", "set14_ssim": "0.9206",
+        "b100_psnr": "32.31", "b100_ssim": "0.9012", "urban100_psnr": "32.76", "urban100_ssim": "0.9340",
+        "manga109_psnr": "39.12", "manga109_ssim": "0.9783",
+    }  # fmt: skip
+    assert by_name["ATD-lt", 2]["flops_g"] == "380.0"
+    assert "manga109_psnr" not in by_name["ASID-D8", 2]  # "-" in print
+    lines = csv.DictReader((Path(esc.__file__).parent / "esc_table2.csv").read_text().splitlines())
+    for line, kept in zip(lines, published.rows, strict=True):
+        texts = {k: v for k, v in line.items() if v and k not in ("method", "scale")}
+        assert texts == kept.printed
+
+
+def test_a_table_s_cells_are_judged_in_any_order_of_records(make_record):
+    one, other = make_record("esc-x4", values=(967500,)), make_record("esc-x2", values=(946728,))
+    published = papers.TABLES["esc-table2"]
+    ahead, behind = (store.Contents(r, ()).newest() for r in ((one, other), (other, one)))
+    assert judge.judge(published, ahead) == judge.judge(published, behind)
+    small = replace(published, rows=[r for r in published.rows if r.variant == "esc-x4"])
+    assert {c.verdict for c in judge.judge(small, ahead) if c.column == "params_k"} == {"reproduced"}

@@ -1,0 +1,99 @@
+"""Notebooks: committed without what a run leaves in them, with parameters, and running from end to end."""
+
+import json
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from workbench import environment, papers, reproduce
+from workbench.spec import UserError
+
+NOTEBOOKS = sorted((environment.SOURCE / "notebooks").rglob("*.ipynb"))
+
+
+def made(folder, *cells):
+    """A home whose notebook `made` has these cells, the first of them the parameters."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    notebook.cells[0].metadata["tags"] = ["parameters"]
+    notebook.metadata["kernelspec"] = {"name": "python3", "language": "python", "display_name": "Python 3"}
+    (folder / "notebooks").mkdir()
+    nbformat.write(notebook, folder / "notebooks" / "made.ipynb")
+
+
+def texts(path):
+    """What the cells of an executed notebook printed."""
+    outputs = [output for cell in json.loads(path.read_text())["cells"] for output in cell.get("outputs", [])]
+    return ["".join(output["text"]) for output in outputs if output["output_type"] == "stream"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_is_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert (cell.outputs, cell.execution_count) == ([], None)
+        assert not cell.metadata.keys() - {"tags"}
+    assert notebook.metadata.keys() <= {"kernelspec", "language_info"}
+    assert notebook.metadata.kernelspec.name == "python3"
+    assert notebook.metadata.language_info.keys() == {"name"}  # and not of whose Python it was
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_has_one_cell_of_parameters_with_folders_among_them(path):
+    tagged = [c for c in nbformat.read(path, as_version=4).cells if "parameters" in c.metadata.get("tags", [])]
+    assert len(tagged) == 1
+    assert papermill.inspect_notebook(str(path)).keys() >= {"records", "results"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_a_notebook_runs_from_end_to_end(path, tmp_path, make_record, filled, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    records = filled(make_record("esc-x4", values=(967_500,)), make_record("esc-x4", "macs", values=(149_190_176_000,)))
+    results, output = tmp_path / "results", tmp_path / "executed" / path.name
+    reproduce.execute_notebook(path.stem, output, {"records": str(records), "results": str(results)})
+    assert "".join(texts(output)).startswith("esc-table2: FLOPs: 1/42 reproduced, ")
+    assert "Traceback" not in output.read_text()
+    assert (results / "report" / "index.html").is_file()
+    assert (results / "figures" / "esc-table2-agreement.svg").is_file()
+    assert {p.name for p in tmp_path.iterdir()} == {"records", "results", "executed"}  # it leaves nothing else
+
+
+def test_parameters_reach_the_notebook(tmp_path, monkeypatch):
+    made(tmp_path, "a = 1\nb = 2", "print(a, b)")
+    monkeypatch.setattr(environment, "home", lambda: tmp_path)
+    reproduce.execute_notebook("made", tmp_path / "out.ipynb", {"b": 5})
+    assert texts(tmp_path / "out.ipynb") == ["1 5\n"]
+
+
+def test_a_cell_that_fails_stops_the_notebook_and_is_shown(tmp_path, monkeypatch, capsys):
+    made(tmp_path, "a = 1", "print('before')", "a / 0  # the culprit", "print('after')")
+    monkeypatch.setattr(environment, "home", lambda: tmp_path)
+    with pytest.raises(PapermillExecutionError, match="ZeroDivisionError"):
+        reproduce.execute_notebook("made", tmp_path / "out.ipynb", {})
+    assert "a / 0  # the culprit" in capsys.readouterr().err
+    assert texts(tmp_path / "out.ipynb") == ["before\n"]
+
+
+def test_an_unknown_parameter_is_an_error(tmp_path, monkeypatch):
+    made(tmp_path, "a = 1\nb = 2")
+    monkeypatch.setattr(environment, "home", lambda: tmp_path)
+    with pytest.raises(UserError) as told:
+        reproduce.execute_notebook("made", tmp_path / "out.ipynb", {"b": 1, "c": 1})
+    assert str(told.value) == "Notebook made has no parameter 'c'; it has: a, b."
+    assert not (tmp_path / "out.ipynb").exists()
+
+
+def test_a_notebook_that_is_not_there_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "home", lambda: tmp_path)
+    with pytest.raises(UserError, match=r"No notebook .*complexity\.ipynb; it comes with the repository"):
+        reproduce.execute_notebook("complexity", tmp_path / "out.ipynb", {})
+
+
+def test_the_default_parameters_are_those_of_the_checkout():
+    inferred = papermill.inspect_notebook(str(environment.SOURCE / "notebooks" / "complexity.ipynb"))
+    defaults = {name: json.loads(parameter["default"]) for name, parameter in inferred.items()}
+    assert defaults == {"table": "esc-table2", "records": "../results/records", "results": "../results"}
+    assert defaults["table"] in papers.TABLES

@@ -1,0 +1,347 @@
+"""Reports: every format of the same cells, well formed whatever a paper calls its methods, the same bytes each time."""
+
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pandas
+import pytest
+
+from workbench import judge, papers, report, store
+from workbench.report import layout
+from workbench.spec import Column, Row, Table, UserError
+
+AWKWARD = r"M&M_1 100% #2 <b>x</b> | y {z} $u$ ~v ^w \q \"s\" – †"
+MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
+PARAMS = Column("params_k", "Params & more", "K", "params", 1e3, "low", "nothing")
+PSNR = Column("psnr", "PSNR_1", "dB", "no-such-probe", 1, "high", "a <test> set | and weights")
+COLUMNS = (MACS, PARAMS, PSNR)
+
+MADE = Table(
+    "made",
+    "A title with <, & and |",
+    "a paper",
+    "A paper, Table 1",
+    "esc",
+    ("esc-ceil",),
+    COLUMNS,
+    (
+        Row(AWKWARD, 2, "esc-x2", {"flops_g": "592.0", "params_k": "947", "psnr": "38.14"}),
+        Row("Plain", 2, None, {"flops_g": "400.0", "params_k": "500", "psnr": "38.20"}),
+        Row(AWKWARD, 3, "esc-x3", {"flops_g": "268.2", "params_k": "955", "psnr": "34.50"}),
+        Row("Plain", 3, "hit-srf-x3", {"flops_g": "101.6", "params_k": "853"}),
+        Row("Third", 3, "esc-fp-x3", {"flops_g": "90.0", "params_k": "530", "psnr": "34.60"}),
+    ),
+)
+
+
+@pytest.fixture(scope="session")
+def records(make_record):
+    """Records that give each verdict in turn."""
+    return (
+        make_record("esc-x2", "macs", values=(591_983_033_600,)),
+        make_record("esc-x2", "params", values=(946_728,)),
+        make_record("esc-x3", "macs", values=(267_612_860_160,)),
+        make_record("esc-x3", "macs", "esc-ceil", values=(268_240_000_000,)),
+        make_record("esc-x3", "params", values=(955_383,)),
+        make_record("hit-srf-x3", "macs", status="failed", reason="Error: <broken> & | \\ _ of two\nlines"),
+        make_record("esc-fp-x3", "macs", values=(110_027_399_680,), details={"uncounted_heavy": ["selective_scan"]}),
+    )
+
+
+@pytest.fixture(scope="session")
+def cells(records):
+    cells = judge.judge(MADE, store.Contents(records, ()).newest())
+    assert {c.verdict for c in cells} == judge.VERDICTS.keys()
+    return cells
+
+
+@pytest.mark.parametrize("format", report.FORMATS)
+def test_the_same_records_give_the_same_text(records, cells, format):
+    again = judge.judge(MADE, store.Contents(tuple(reversed(records)), ()).newest())
+    assert report.render(MADE, cells, format) == report.render(MADE, again, format)
+
+
+@pytest.mark.parametrize("format", report.FORMATS)
+def test_an_empty_store_renders_too(format):
+    assert report.render(MADE, judge.judge(MADE, {}), format)
+
+
+def test_an_unknown_format_has_its_sentence(cells):
+    with pytest.raises(UserError) as told:
+        report.render(MADE, cells, "pdf")
+    assert str(told.value) == "No format 'pdf'. Known: md, csv, tex, html, json."
+
+
+# --- JSON and CSV
+
+
+def test_json_is_an_array_of_cells_with_the_public_fields(cells):
+    read = json.loads(report.render(MADE, cells, "json"))
+    assert len(read) == len(MADE.rows) * len(COLUMNS)
+    public = {"method", "scale", "column", "reported", "measured", "unit", "protocol", "verdict", "why"}
+    assert all(cell.keys() >= public for cell in read)
+    first, explained = read[0], next(c for c in read if c["verdict"] == "explained")
+    assert (first["method"], first["reported"], first["measured"]) == (AWKWARD, 592.0, 591.9830336)
+    assert (first["unit"], first["protocol"], first["verdict"]) == ("G", "esc", "reproduced")
+    assert explained["protocol"] == "esc-ceil"
+    missing = next(c for c in read if c["column"] == "psnr" and c["method"] == "Plain" and c["scale"] == 3)
+    assert (missing["reported"], missing["measured"], missing["verdict"]) == (None, None, "not printed")
+
+
+def test_csv_has_a_line_for_each_cell_and_says_what_json_says(cells):
+    frame = pandas.read_csv(io.StringIO(report.render(MADE, cells, "csv")))
+    read = json.loads(report.render(MADE, cells, "json"))
+    assert list(frame.columns) == list(read[0])
+    assert len(frame) == len(read)
+    assert list(frame["method"]) == [c["method"] for c in read]
+    assert list(frame["verdict"]) == [c["verdict"] for c in read]
+    for field in ("reported", "measured"):
+        assert [None if pandas.isna(v) else v for v in frame[field]] == [c[field] for c in read]
+
+
+# --- Markdown
+
+
+def entries(line):
+    """The entries of a line of a Markdown table."""
+    assert line.startswith("| ")
+    assert line.endswith(" |")
+    return re.split(r"(?<!\\)\|", line[1:-1])
+
+
+def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
+    text = report.render(MADE, cells, "md")
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(lines) == 2 + len(MADE.rows)
+    assert len({len(entries(line)) for line in lines}) == 1
+    assert all(re.fullmatch(r" -+:? ", rule) for rule in entries(lines[1]))
+    assert judge.summary(MADE, cells) in text
+    shown = [e.strip() for e in entries(lines[2])]
+    assert shown[1:6] == ["x2", "592.0", "591.98", "0", "reproduced"]
+    assert "\\|" in shown[0]
+
+
+def test_markdown_says_what_is_behind_each_cell_that_is_not_reproduced(cells):
+    text = report.render(MADE, cells, "md")
+    notes, gaps = text.split("## Notes")[1].split("## Not measured")
+    assert f"- {AWKWARD} x3, flops_g: explained: protocol esc-ceil" in notes
+    assert "- Third x3, flops_g: differs: esc gives 110,027,399,680; " in notes
+    assert "hit-srf-x3" not in notes
+    assert "Plain x3: flops_g: failed: Error: <broken> & | \\ _ of two lines\n" in gaps
+    assert "this method is not in the catalogue" in gaps
+    assert "† the convention left operators of weight uncounted" in gaps
+
+
+def test_a_reason_of_several_lines_stays_in_its_entry(cells):
+    for line in report.render(MADE, cells, "md").split("## Notes")[1].splitlines():
+        assert line == "" or line.startswith(("- ", "## ", "†"))
+
+
+# --- LaTeX
+
+ESCAPED = re.compile(r"\\(?:[&%#_${}]|text(?:asciitilde|asciicircum|backslash|bar|less|greater)\{\})")
+
+
+def test_latex_has_an_entry_for_each_column_in_each_row(cells):
+    text = report.render(MADE, cells, "tex")
+    aligned = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1]
+    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    assert len(lines) == 2 + len(MADE.rows)
+    for line in lines:
+        wide = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
+        assert ESCAPED.sub("", line).count("&") + 1 + wide == len(aligned)
+
+
+def test_latex_braces_balance_and_special_characters_are_escaped(cells):
+    text = report.render(MADE, cells, "tex")
+    for line in text.splitlines():
+        if line.startswith("%"):
+            continue
+        bare = ESCAPED.sub("", line)
+        depth = 0
+        for character in bare:
+            depth += {"{": 1, "}": -1}.get(character, 0)
+            assert depth >= 0
+        assert depth == 0
+        math = re.sub(r"\$[^$]*\$", "", bare)
+        assert not set("$#%_~^<>|") & set(math), line
+        assert set(re.findall(r"\\([a-z]+)", math)) <= {
+            "begin", "end", "toprule", "midrule", "bottomrule", "cmidrule", "multicolumn", "textcolor", "textbf",
+            "underline",
+        }, line  # fmt: skip
+        assert bare.isascii()
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+
+
+def test_latex_marks_the_best_and_the_second_of_each_scale(cells):
+    lines = [line for line in report.render(MADE, cells, "tex").splitlines() if r"$\times$3" in line]
+    assert [(r"\textbf{34.60}" in x, r"\underline{34.50}" in x) for x in lines] == [
+        (False, True), (False, False), (True, False),
+    ]  # fmt: skip
+    assert r"\textbf{110.03$^\dagger$}" in lines[2]  # fewest multiply-adds of those measured
+    assert r"\underline{268.24}" in lines[0]
+
+
+# --- HTML
+
+
+class Page(HTMLParser):
+    """Reads a page as strictly as a browser does not."""
+
+    VOID = ("meta", "link", "br", "img", "hr", "input")
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.rows, self.tags, self.text = [], [], [], ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag == "tr":
+            self.rows.append(0)
+        if tag in ("td", "th"):
+            self.rows[-1] += 1
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def fetches(page):
+    """What a browser would fetch for a page: references to anything that is not in it."""
+    references = [a[n] or "" for _, a in page.tags for n in ("src", "srcset", "href", "xlink:href", "data") if n in a]
+    styles = " ".join([page.text, *(a[n] or "" for _, a in page.tags for n in a)])
+    references += [name for pair in re.findall(r"@import\s+(\S+)|url\(['\"]?([^)]*)", styles) for name in pair if name]
+    return [r for r in references if not r.startswith(("#", "data:"))]
+
+
+@pytest.fixture(scope="module")
+def written(cells, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("results")
+    published = papers.TABLES["esc-table2"]
+    return folder, report.write(published, judge.judge(published, {}), folder)
+
+
+def test_html_is_balanced_and_has_an_entry_for_each_column_in_each_row(cells):
+    page = Page(report.render(MADE, cells, "html"))
+    assert len(page.rows) == 1 + len(MADE.rows)
+    assert len(set(page.rows)) == 1
+    assert AWKWARD in page.text
+    assert "<b>" not in "".join(tag for tag, _ in page.tags)
+    assert any("failed: Error: <broken> & |" in (a.get("title") or "") for _, a in page.tags)
+
+
+def test_a_fragment_is_the_bare_table(cells):
+    page = Page(report.show(MADE, cells).data)
+    assert [t for t, _ in page.tags][:2] == ["style", "table"]
+    assert len(set(page.rows)) == 1
+
+
+def test_the_page_with_its_pictures_is_balanced_and_fetches_nothing(written):
+    folder, _ = written
+    page = Page((folder / "report" / "index.html").read_text())
+    assert fetches(page) == []
+    assert "script" not in dict(page.tags)
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(report.figures(papers.TABLES["esc-table2"]))
+
+
+def test_the_test_above_would_see_a_page_that_fetches():
+    for text in (
+        '<img src="https://example.org/x.png">',
+        '<link rel="stylesheet" href="style.css">',
+        "<style>@import 'https://example.org/x.css';</style>",
+        "<style>p { background: url(http://example.org/x.png) }</style>",
+    ):
+        assert fetches(Page(text))
+    assert not fetches(Page('<link rel="icon" href="data:,"><a href="#top">x</a><p style="fill: url(#clip)"></p>'))
+
+
+# --- what is written
+
+WRITE = """
+import sys
+sys.modules["torch"] = None  # an import of it fails
+from workbench import judge, report
+report.write(*judge.read("esc-table2", sys.argv[1]), sys.argv[2])
+"""
+
+
+@pytest.mark.parametrize("table", papers.TABLES)
+def test_every_format_and_figure_is_written_and_named(written, table):
+    folder, paths = written
+    names = {str(p.relative_to(folder)) for p in paths}
+    assert names == {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    assert {f"tables/{table}.{f}" for f in ("md", "csv", "tex", "html")} < names
+    for figure in report.figures(papers.TABLES[table]):
+        assert {f"figures/{figure.id}.png", f"figures/{figure.id}.svg"} < names
+    assert "report/index.html" in names
+
+
+def test_pictures_are_pictures(written):
+    folder, _ = written
+    for path in (folder / "figures").iterdir():
+        content = path.read_bytes()
+        if path.suffix == ".svg":
+            assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
+            assert b"ESC-FP" in content  # text stays text
+        else:
+            assert content.startswith(b"\x89PNG")
+        assert len(content) > 5000
+
+
+def test_the_same_records_give_the_same_bytes_without_torch(make_record, filled, tmp_path, python, monkeypatch):
+    folder = filled(
+        make_record("esc-x4", values=(967_500,)),
+        make_record("esc-x4", "macs", values=(149_190_176_000,)),
+        make_record("esc-light-x4", "macs", values=(91_040_275_200,)),
+    )
+    for seed in ("1", "2"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        assert python(WRITE, folder, tmp_path / seed).err == ""
+    one, other = (
+        {p.relative_to(tmp_path / s): p.read_bytes() for p in (tmp_path / s).rglob("*") if p.is_file()} for s in "12"
+    )
+    assert one.keys() == other.keys()
+    assert {str(p) for p in one if one[p] != other[p]} == set()
+    assert any(p.suffix == ".svg" for p in one)
+
+
+# --- how a figure is written
+
+
+@pytest.mark.parametrize(
+    ("printed", "measured", "shown"),
+    [
+        ("267.6", 267.61286016, "267.61"),
+        ("953", 955.383, "955.4"),
+        ("0.9340", 0.93395, "0.93395"),
+        (None, 1.25, "1.25"),
+    ],
+)
+def test_a_measured_figure_has_one_digit_more_than_is_printed(cells, printed, measured, shown):
+    cell = replace(cells[0], printed=printed, measured=measured)
+    assert layout.measured(cell) == shown
+    assert layout.measured(replace(cell, uncounted=("selective_scan",))) == shown + "†"
+    assert layout.measured(replace(cell, measured=None)) == "–"
+
+
+@pytest.mark.parametrize(
+    ("reported", "measured", "shown"),
+    [(100.0, 100.0, "0"), (100.0, 100.004, "0"), (100.0, 101.0, "+1.00 %"), (100.0, 99.0, "−1.00 %"), (None, 1.0, "–")],
+)
+def test_a_difference_is_in_per_cent_and_nothing_where_there_is_none(cells, reported, measured, shown):
+    assert layout.difference(replace(cells[0], reported=reported, measured=measured)) == shown

@@ -1,0 +1,78 @@
+"""From nothing to the report: what is measured for the tables, and what is said in the end."""
+
+from dataclasses import replace
+
+import pytest
+
+from workbench import execute, papers, probes, progress, reproduce, store
+
+TABLE = papers.TABLES["esc-table2"]
+SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp-x3", "esc-fp-x4")))
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """One small table, and notebooks that are noted and not run: they have tests of their own."""
+    executed = []
+    monkeypatch.setattr(papers, "TABLES", {SMALL.id: SMALL})
+    monkeypatch.setattr(reproduce, "execute_notebook", lambda name, output, parameters: executed.append(name))
+    return executed
+
+
+def test_what_a_table_needs_is_every_measurable_cell_under_each_of_its_protocols():
+    needed = reproduce.needed(SMALL, quick=False)
+    assert {str(r) for r in needed} == {
+        f"{probe} of esc-fp-x{scale} under {protocol}"
+        for scale in (3, 4)
+        for probe in ("params", "macs")
+        for protocol in (TABLE.protocol, *TABLE.alternatives)
+    }
+    assert {c.probe for c in TABLE.columns} & probes.PROBES.keys() == {"params", "macs"}
+
+
+def test_quick_means_x4_only():
+    assert {r.variant.scale for r in reproduce.needed(TABLE, quick=True)} == {4}
+    assert {r.variant.scale for r in reproduce.needed(TABLE, quick=False)} == {2, 3, 4}
+
+
+def test_rows_that_are_not_ours_need_nothing():
+    assert reproduce.needed(replace(SMALL, rows=(replace(SMALL.rows[0], variant=None),)), quick=False) == []
+
+
+def test_it_measures_what_is_missing_runs_the_notebooks_and_sums_up(workbench, quiet, tmp_path):
+    words = ("reproduce", "--records", tmp_path / "records", "--results", tmp_path / "results")
+    first = workbench(*words)
+    assert first.code == 0, first.err
+    assert quiet == list(reproduce.NOTEBOOKS)
+    summary = "esc-table2: FLOPs: 2/2 reproduced; Params: 2/2 reproduced\n"
+    assert first.out.startswith(summary)
+    assert f"written: {tmp_path / 'results' / 'tables'}, " in first.out
+    measured = store.read(tmp_path / "records").records
+    assert len(measured) == len(execute.missing(reproduce.needed(SMALL, quick=False), {}))
+    again = workbench(*words)
+    assert (again.code, again.out) == (0, first.out)
+    assert "measure: 0 missing of 16\n" in again.err
+    assert store.read(tmp_path / "records").records == measured
+
+
+def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workbench, quiet, tmp_path, monkeypatch):
+    def measure(request):
+        record = execute._record(request, "ok", values=(1,))
+        broken = request.variant.name == "esc-fp-x3" and request.probe.name == "params"
+        return replace(record, status="failed", values=(), reason="Error: so") if broken else record
+
+    real = progress.measure
+    monkeypatch.setattr(progress, "measure", lambda todo, folder: real(todo, folder, measure))
+    ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path)
+    assert ran.code == 1
+    assert quiet == list(reproduce.NOTEBOOKS)
+    assert ran.err.endswith("1 measurements failed, the first: esc-fp-x3: Error: so\n")
+
+
+def test_bad_lines_are_told(workbench, quiet, tmp_path):
+    folder = tmp_path / "records"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text("torn\n")
+    ran = workbench("reproduce", "--quick", "--records", folder, "--results", tmp_path)
+    assert ran.code == 0, ran.err
+    assert f"workbench: {folder}/a.jsonl:1: not a whole line of JSON" in ran.err

@@ -1,0 +1,211 @@
+"""The command line: parses, calls, prints. What a command needs is imported inside the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from workbench.spec import UserError
+
+if TYPE_CHECKING:
+    from workbench.store import Contents
+
+app = typer.Typer(
+    help="A workbench for lightweight super-resolution networks: measure them, and check what papers printed.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+INTERRUPTED = 130  # what typer returns after Ctrl-C
+
+Records = Annotated[
+    Path | None, typer.Option("--records", metavar="DIR", help="Folder of records [default: results/records].")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
+
+
+@app.command()
+def variants(as_json: Json = False) -> None:
+    """List the networks: name, model, family, scale, paper."""
+    from workbench.models import VARIANTS
+
+    rows = [vars(v) for v in VARIANTS.values()]
+    _listing(rows, as_json, ("name", "model", "family", "scale", "paper"))
+
+
+@app.command()
+def protocols(as_json: Json = False) -> None:
+    """List the named ways to measure."""
+    from dataclasses import asdict
+
+    from workbench.protocols import PROTOCOLS
+
+    _listing([asdict(p) for p in PROTOCOLS.values()], as_json, ("name", "title"))
+
+
+@app.command()
+def probes(as_json: Json = False) -> None:
+    """List the quantities that can be measured."""
+    from dataclasses import asdict
+
+    from workbench.probes import PROBES
+
+    _listing([asdict(p) for p in PROBES.values()], as_json, ("name", "unit", "version"))
+
+
+@app.command()
+def tables(as_json: Json = False) -> None:
+    """List the published tables that can be checked."""
+    from workbench.papers import TABLES
+
+    rows = [
+        {"id": t.id, "source": t.source, "title": t.title, "protocol": t.protocol, "rows": len(t.rows)}
+        for t in TABLES.values()
+    ]
+    _listing(rows, as_json, ("id", "source", "title"))
+
+
+@app.command()
+def measure(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
+    probe: Annotated[list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all].")] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
+    records: Records = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
+    apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one measurement; implies --apart.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure what is missing or stale, append it to the records, and print what is now known."""
+    from workbench import execute, progress, store
+    from workbench.probes import PROBES
+
+    if timeout is not None and timeout <= 0:
+        raise UserError(f"--timeout was given {timeout:g} seconds; give a number above 0.")
+    folder = records or store.default()
+    wanted = execute.requests(names, probe or list(PROBES), protocol or ["esc"])
+    known = _read(folder).newest()
+    todo = execute.missing(wanted, known, force)
+    how = execute.apart(timeout) if apart or timeout is not None else execute.measure
+    fresh = progress.measure(todo, folder, how)
+    known |= {r.identity: f for r, f in zip(todo, fresh, strict=True)}
+    answers = [execute.answer(r, known) for r in wanted]
+    if as_json:
+        _print_json([store.to_json(a) for a in answers])
+    else:
+        print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
+        for a in answers:
+            told = f"{a.values[0]:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
+    if any(a.status == "failed" for a in answers):
+        raise SystemExit(1)
+
+
+@app.command()
+def table(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
+    format: Annotated[str, typer.Option("--format", help="md, csv, tex, html or json.")] = "md",
+    records: Records = None,
+) -> None:
+    """Print a published table: every printed figure, the measured one beside it, and a verdict."""
+    from workbench import judge, papers, report, store
+
+    chosen = papers.find_table(name)
+    cells = judge.judge(chosen, _read(records or store.default()).newest())
+    sys.stdout.write(report.render(chosen, cells, format))
+
+
+@app.command("records")
+def list_records(
+    sql: Annotated[str | None, typer.Option("--sql", help="A query over the table `records`.")] = None,
+    records: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest record of each measurement, or ask all of them in SQL."""
+    from workbench import store
+
+    contents = _read(records or store.default())
+    if sql:
+        found = contents.query(sql)
+        print(found.to_json(orient="records", indent=1) if as_json else found.to_string(index=False))
+        return
+    newest = [store.to_json(r) for r in contents.newest().values()]
+    _listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
+
+
+@app.command()
+def reproduce(
+    quick: Annotated[bool, typer.Option("--quick", help="Measure the x4 networks only.")] = False,
+    records: Records = None,
+    results: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write [default: results].")] = None,
+) -> None:
+    """Measure what the tables need, run the notebooks, and write tables, figures and report."""
+    from workbench import reproduce, store
+
+    reproduce.run(quick, records or store.default(), results or store.default().parent)
+
+
+@app.command()
+def doctor(records: Records = None, as_json: Json = False) -> None:
+    """Say what this machine can and cannot measure, and what to do about it."""
+    from workbench import doctor, store
+
+    findings = doctor.examine(records or store.default())
+    _listing([vars(f) for f in findings], as_json, ("what", "state", "found", "advice"))
+
+
+def main() -> None:
+    """Run a command. Exit codes: 0 fine, 2 what the user can mend (one line), 1 a defect (a traceback)."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="workbench", standalone_mode=False)
+        sys.stdout.flush()
+    except UserError as error:
+        _end(str(error))
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        said = error.format_message() if hasattr(error, "format_message") else str(error)
+        _end(f"{said} See: {context.command_path if context else 'workbench'} --help")
+    except (BrokenPipeError, SystemExit) as error:
+        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has seen enough
+            raise SystemExit(0) from None
+        raise
+    if code == INTERRUPTED:
+        _end("Interrupted. Every finished measurement is stored; the same command goes on from there.")
+    raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _end(sentence: str) -> None:
+    print("workbench: " + " ".join(sentence.split()), file=sys.stderr)
+    raise SystemExit(2) from None
+
+
+def _read(folder: Path) -> Contents:
+    """The contents of a store, its problems told on stderr."""
+    from workbench import store
+
+    contents = store.read(folder)
+    for problem in contents.problems:
+        print(f"workbench: {problem}", file=sys.stderr)
+    return contents
+
+
+def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) -> None:
+    """Print rows as JSON, or the chosen columns in aligned text."""
+    if as_json:
+        _print_json(rows)
+        return
+    texts = [[str(r[c]) for c in columns] for r in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    for line in (columns, *texts):
+        print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _print_json(rows: list[dict[str, Any]]) -> None:
+    print(json.dumps(rows, indent=1, ensure_ascii=False))

@@ -1,0 +1,137 @@
+"""What this machine can and cannot measure, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from workbench import environment, models, probes, store
+from workbench.spec import UserError
+
+State = Literal["ok", "limited", "missing"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at."""
+
+    what: str
+    state: State
+    found: str
+    advice: str
+
+
+def examine(records: Path) -> list[Finding]:
+    """Look at everything a measurement depends on."""
+    return [
+        _python(),
+        _packages(),
+        _torch(),
+        _gpu(),
+        _processor(),
+        _checkout(),
+        _store(records),
+        _notebooks(),
+        _probes(),
+    ]
+
+
+def _python() -> Finding:
+    ok = sys.version_info >= (3, 11)
+    return Finding("Python", "ok" if ok else "missing", sys.version.split()[0], "" if ok else "install Python 3.11")
+
+
+def _packages() -> Finding:
+    """Installed versions against the pins."""
+    pins = environment.SOURCE / "constraints.txt"
+    if not pins.is_file():
+        return Finding("pins", "limited", "no constraints.txt beside the package", "clone the repository to compare")
+    wrong, seen = [], 0
+    for name, version in re.findall(r"^([A-Za-z0-9_.-]+)==(\S+)", pins.read_text(), re.MULTILINE):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+        seen += 1
+        if installed.partition("+")[0] != version:
+            wrong.append(f"{name} {installed} instead of {version}")
+    if wrong:
+        return Finding("pins", "limited", "; ".join(wrong), "make clean, then make test, installs the pinned versions")
+    return Finding("pins", "ok", f"{seen} installed packages are at their pins", "")
+
+
+def _torch() -> Finding:
+    try:
+        import torch
+    except ImportError as error:
+        return Finding("torch", "missing", str(error), "tables render; to measure, install torch as pinned")
+    threads = f"{torch.get_num_threads()} threads"
+    return Finding("torch", "ok", f"{torch.__version__}, {threads}: counts parameters and multiply-adds", "")
+
+
+def _gpu() -> Finding:
+    seen = environment.capture()
+    if not seen["gpus"]:
+        return Finding(
+            "GPU", "missing", "NVML sees no NVIDIA GPU", "counts need none; latency, memory and energy of a GPU do"
+        )
+    names = ", ".join(seen["gpus"]) + f", driver {seen['driver']}"
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("GPU", "limited", f"{names}; this torch cannot use it", "install the CUDA build of torch")
+    return Finding("GPU", "ok", f"{names}, CUDA {torch.version.cuda}", "")
+
+
+def _processor() -> Finding:
+    cores = environment.cores()
+    load = os.getloadavg()[0]
+    found = f"{environment.capture()['cpu']}, {cores} cores, load {load:.1f}"
+    if load > 0.5 * cores:
+        return Finding(
+            "processor", "limited", found, "counts are safe; wait for a quiet machine before timing anything"
+        )
+    return Finding("processor", "ok", found, "")
+
+
+def _checkout() -> Finding:
+    seen = environment.capture()
+    if not seen["commit"]:
+        return Finding("commit", "limited", "not a git checkout", "records will not name a commit; clone to have one")
+    if seen["dirty"]:
+        return Finding(
+            "commit", "limited", f"{seen['commit'][:12]} with changes", "commit, so that records name the code"
+        )
+    return Finding("commit", "ok", seen["commit"][:12], "")
+
+
+def _store(folder: Path) -> Finding:
+    try:
+        with store.Writer(folder) as writer:
+            writer.check()
+        contents = store.read(folder)
+    except UserError as error:
+        return Finding("records", "missing", str(error), "name another folder with --records")
+    told = f"{len(contents.records)} records in {folder}"
+    if contents.problems:
+        first = contents.problems[0]
+        return Finding("records", "limited", f"{told}, {len(contents.problems)} bad lines", f"first: {first}")
+    return Finding("records", "ok", told, "")
+
+
+def _notebooks() -> Finding:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    if "python3" not in KernelSpecManager().find_kernel_specs():
+        return Finding("notebooks", "missing", "no Jupyter kernel python3", "python -m ipykernel install --sys-prefix")
+    return Finding("notebooks", "ok", "Jupyter kernel python3", "")
+
+
+def _probes() -> Finding:
+    known = f"{', '.join(probes.PROBES)} of {len(models.VARIANTS)} variants"
+    return Finding("probes", "ok", known, "")

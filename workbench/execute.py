@@ -1,0 +1,195 @@
+"""Variant + protocol + probe -> record: here, or in a process of its own; what is missing, and nothing twice."""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any
+
+from workbench import environment, models, probes, protocols, store
+from workbench.spec import Protocol, Record, Status, UserError, Variant, unknown
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
+"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One measurement that somebody asked for."""
+
+    variant: Variant
+    protocol: Protocol
+    probe: probes.Probe
+
+    @property
+    def conditions(self) -> Mapping[str, Any]:
+        read = self.protocol.read(self.probe.reads, self.variant.scale)
+        if self.probe.timed:
+            read["machine"] = environment.machine()
+        return read
+
+    @property
+    def identity(self) -> str:
+        return store.identity(self.variant.name, self.probe.name, self.probe.version, self.conditions)
+
+    def __str__(self) -> str:
+        return f"{self.probe.name} of {self.variant.name} under {self.protocol.name}"
+
+
+def requests(names: Sequence[str], probe_names: Sequence[str], protocol_names: Sequence[str]) -> list[Request]:
+    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order."""
+    chosen_probes = [probes.find(p) for p in probe_names]
+    chosen_protocols = [protocols.find(p) for p in protocol_names]
+    return [
+        Request(variant, protocol, probe)
+        for variant in resolve(names)
+        for protocol in chosen_protocols
+        for probe in chosen_probes
+    ]
+
+
+def resolve(names: Sequence[str]) -> list[Variant]:
+    """The variants that any of the names or globs picks; each must pick at least one."""
+    picked: set[str] = set()
+    for name in names:
+        matches = [v for v in models.VARIANTS if fnmatchcase(v, name)]
+        if not matches:
+            raise unknown("variant", name, models.VARIANTS, "workbench variants")
+        picked.update(matches)
+    return [v for n, v in models.VARIANTS.items() if n in picked]
+
+
+def missing(wanted: Iterable[Request], known: Mapping[str, Record], force: bool = False) -> list[Request]:
+    """What has to be measured: each identity once, and none that a record already answers."""
+    todo: dict[str, Request] = {}
+    for request in wanted:
+        record = known.get(request.identity)
+        if force or record is None or record.status not in STANDING:
+            todo.setdefault(request.identity, request)
+    return list(todo.values())
+
+
+def answer(request: Request, known: Mapping[str, Record]) -> Record:
+    """The record that answers a request, under the protocol it was asked for: its conditions are the same."""
+    return replace(known[request.identity], protocol=request.protocol.name)
+
+
+def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], Record]) -> Iterator[Record]:
+    """Measure one request after the other and store each before the next begins."""
+    for request in todo:
+        record = how(request)
+        writer.append([record])
+        yield record
+
+
+def measure(request: Request) -> Record:
+    """One measurement in this process. Whatever goes wrong becomes a record that says so."""
+    try:
+        reading = _measure(request)
+        if not reading.values or not all(map(math.isfinite, reading.values)):
+            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
+    except UserError as error:
+        return _record(request, "unsupported", reason=str(error))
+    except MemoryError:
+        return _record(request, "out-of-memory", reason="the machine's memory was exhausted")
+    except Exception as error:
+        status: Status = "out-of-memory" if type(error).__name__ == "OutOfMemoryError" else "failed"
+        told = f"{type(error).__name__}: {error}"
+        return _record(request, status, reason=told, details={"traceback": traceback.format_exc()})
+    return _record(request, "ok", values=reading.values, details=reading.details)
+
+
+def apart(timeout: float | None = None) -> Callable[[Request], Record]:
+    """`measure` in a fresh process each time, given up after `timeout` seconds."""
+    return lambda request: measure_apart(request, timeout)
+
+
+def measure_apart(request: Request, timeout: float | None = None) -> Record:
+    """One measurement in a fresh process, so that nothing measured before it can be felt, and no crash is ours."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    names = (request.variant.name, request.protocol.name, request.probe.name)
+    child = context.Process(target=_child, args=(theirs, *names))
+    child.start()
+    theirs.close()
+    try:
+        if not ours.poll(timeout):
+            return _record(request, "timeout", reason=f"no result after {timeout:g} s")
+        answer = ours.recv_bytes()
+    except EOFError:
+        child.join()
+        return _record(request, *_died(child.exitcode))
+    finally:
+        child.kill()
+        child.join()
+        ours.close()
+    return store.parse(answer)
+
+
+def _died(exitcode: int | None) -> tuple[Status, str]:
+    if exitcode == -9:
+        return "out-of-memory", "its process was killed, as the kernel does when memory runs out"
+    if exitcode is not None and exitcode < 0:
+        return "failed", f"its process died of signal {-exitcode}"
+    return "failed", f"its process ended with exit code {exitcode} and no result"
+
+
+def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent answers, and ends its child
+    os.dup2(sys.stderr.fileno(), 1)  # whatever a model prints must not mix with the parent's output
+    request = Request(models.find(variant), protocols.find(protocol), probes.find(probe))
+    pipe.send_bytes(json.dumps(store.to_json(measure(request))).encode())
+
+
+def _measure(request: Request) -> probes.Reading:
+    import torch
+
+    build = request.protocol.build
+    model = _network(request.variant.name, "meta", build.attention, build.forward)
+    batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
+    x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
+    return request.probe.measure(model, x, request.protocol)
+
+
+@lru_cache(maxsize=2)
+def _network(variant: str, device: str, attention: str, forward: str) -> nn.Module:
+    """The network last made is kept: several probes and protocols read the same one."""
+    return models.create(variant, device=device, attention=attention, forward=forward)
+
+
+def _record(
+    request: Request,
+    status: Status,
+    reason: str | None = None,
+    values: tuple[float, ...] = (),
+    details: Mapping[str, Any] | None = None,
+) -> Record:
+    return Record(
+        variant=request.variant.name,
+        protocol=request.protocol.name,
+        probe=request.probe.name,
+        probe_version=request.probe.version,
+        conditions=request.conditions,
+        unit=request.probe.unit,
+        values=values,
+        status=status,
+        reason=reason,
+        recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        machine=environment.machine(),
+        details=details or {},
+        environment=environment.capture(),
+    )

@@ -1,0 +1,73 @@
+"""How a quantity is obtained. A probe is a file with NAME, UNIT, VERSION, READS, TIMED and measure().
+
+Listing the probes must not cost an import of torch, so this file holds their facts; the files hold how it is done.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from workbench import spec
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a probe returns: raw values, and what else there is to know about them."""
+
+    values: tuple[float, ...]
+    details: dict[str, Any]
+
+
+class Measure(Protocol):
+    """The signature of a probe's `measure`."""
+
+    def __call__(self, model: nn.Module, x: Tensor, protocol: spec.Protocol) -> Reading: ...
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The facts of one probe."""
+
+    name: str
+    """Public name; the file is called the same, with underscores."""
+    unit: str
+    """Base unit of the values."""
+    version: int
+    """Raised when the same network would give another value; older records are stale from then on."""
+    reads: tuple[str, ...]
+    """The parts of a protocol that the value depends on."""
+    timed: bool = False
+    """Whether the value depends on the machine; then the machine is part of a record's identity."""
+
+    @property
+    def measure(self) -> Measure:
+        module = importlib.import_module(f"workbench.probes.{self.name.replace('-', '_')}")
+        measure: Measure = module.measure
+        return measure
+
+
+PROBES: dict[str, Probe] = {
+    p.name: p
+    for p in (
+        Probe("params", "count", 1, ("counting.parameters",)),
+        Probe(
+            "macs",
+            "count",
+            1,
+            ("input", "build", "counting.convention", "counting.layer_norm", "counting.selective_scan"),
+        ),
+    )
+}
+
+
+def find(name: str) -> Probe:
+    """The probe of that name, or a UserError with its nearest neighbours."""
+    try:
+        return PROBES[name]
+    except KeyError:
+        raise spec.unknown("probe", name, PROBES, "workbench probes") from None

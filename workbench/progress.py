@@ -1,0 +1,59 @@
+"""Measuring with a view: a bar on a terminal, plain lines elsewhere; always on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from workbench import execute, store
+from workbench.spec import Record
+
+
+def measure(
+    todo: Sequence[execute.Request],
+    folder: Path,
+    how: Callable[[execute.Request], Record] = execute.measure,
+) -> list[Record]:
+    """Measure and store one request after the other, showing what runs and how much is left."""
+    if not todo:
+        return []
+    with store.Writer(folder) as writer:
+        writer.check()
+        if not sys.stderr.isatty():
+            return _plainly(todo, writer, how)
+        return _with_bar(todo, writer, how)
+
+
+def _plainly(
+    todo: Sequence[execute.Request], writer: store.Writer, how: Callable[[execute.Request], Record]
+) -> list[Record]:
+    done = []
+    for record in execute.run(todo, writer, how):
+        done.append(record)
+        told = "" if record.status == "ok" else f": {record.status}: {record.reason}"
+        print(f"[{len(done)}/{len(todo)}] {todo[len(done) - 1]}{told}", file=sys.stderr)
+    return done
+
+
+def _with_bar(
+    todo: Sequence[execute.Request], writer: store.Writer, how: Callable[[execute.Request], Record]
+) -> list[Record]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(todo))
+        done = []
+
+        def told(request: execute.Request) -> Record:
+            bar.update(task, description=str(request))
+            return how(request)
+
+        for record in execute.run(todo, writer, told):
+            done.append(record)
+            bar.advance(task)
+            if record.status != "ok":
+                bar.console.print(f"{todo[len(done) - 1]}: {record.status}: {record.reason}", markup=False)
+        return done

@@ -1,0 +1,106 @@
+"""Records and a table become rows, and rows become Markdown, CSV, LaTeX, HTML and pictures: all formatting is here.
+
+The same records give the same bytes. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from workbench import papers
+from workbench.judge import Cell
+from workbench.spec import Figure, Table, unknown
+
+from . import html, latex, markdown
+
+
+def as_csv(table: Table, cells: Sequence[Cell]) -> str:
+    """One line per cell: for spreadsheets and pandas."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(as_object(cells[0])), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: "" if v is None else v for k, v in as_object(cell).items()} for cell in cells)
+    return out.getvalue()
+
+
+def as_json(table: Table, cells: Sequence[Cell]) -> str:
+    """An array of cells; figures in the printed unit."""
+    return json.dumps([as_object(cell) for cell in cells], indent=1, ensure_ascii=False) + "\n"
+
+
+def as_object(cell: Cell) -> dict[str, Any]:
+    """A cell as JSON and CSV show it."""
+    return {
+        "method": cell.method,
+        "variant": cell.variant,
+        "scale": cell.scale,
+        "column": cell.column,
+        "reported": cell.reported,
+        "measured": cell.measured,
+        "difference": cell.difference,
+        "unit": cell.unit,
+        "protocol": cell.protocol,
+        "verdict": cell.verdict,
+        "why": cell.why,
+        "uncounted": ", ".join(cell.uncounted),
+    }
+
+
+FORMATS: dict[str, Callable[[Table, Sequence[Cell]], str]] = {
+    "md": markdown.render,
+    "csv": as_csv,
+    "tex": latex.render,
+    "html": html.render,
+    "json": as_json,
+}
+
+
+def render(table: Table, cells: Sequence[Cell], format: str) -> str:
+    """A table in one of FORMATS."""
+    if format not in FORMATS:
+        raise unknown("format", format, FORMATS, "workbench table --help")
+    return FORMATS[format](table, cells)
+
+
+def show(table: Table, cells: Sequence[Cell]) -> Any:
+    """A table for a notebook."""
+    from IPython.display import HTML
+
+    return HTML(html.fragment(table, cells))
+
+
+def write(table: Table, cells: Sequence[Cell], results: str | Path) -> list[Path]:
+    """A table in every format, its figures, and the page that shows both."""
+    from . import plots
+
+    results = Path(results)
+    tables, page = results / "tables", results / "report" / "index.html"
+    for folder in (tables, page.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for format in ("md", "csv", "tex", "html"):
+        path = tables / f"{table.id}.{format}"
+        path.write_text(render(table, cells, format), encoding="utf-8")
+        written.append(path)
+    for figure in figures(table):
+        written += plots.write(figure, table, cells, results / "figures")
+    pictures = [p.read_text(encoding="utf-8") for p in written if p.suffix == ".svg"]
+    page.write_text(html.render(table, cells, [p[p.index("<svg") :] for p in pictures]), encoding="utf-8")
+    return [*written, page]
+
+
+def figures(table: Table) -> list[Figure]:
+    """The figures that are drawn from a table's cells."""
+    return [f for f in papers.FIGURES.values() if f.table == table.id]
+
+
+def picture(table: Table, cells: Sequence[Cell]) -> Any:
+    """The first figure of a table, for a notebook."""
+    from . import plots
+
+    return plots.draw(figures(table)[0], table, cells)

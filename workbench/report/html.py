@@ -1,0 +1,107 @@
+"""A table as one HTML page that opens from the file system: no network, no script it cannot do without."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from workbench.judge import VERDICTS, Cell, summary
+from workbench.spec import Table
+
+from .layout import MARKS, by_row, difference, gaps, heading, measured, notes, split
+
+COLOURS = """
+:root { --dim: #767676; --ok: #1b7f5c; --near: #8a6d00; --off: #b3261e; }
+@media (prefers-color-scheme: dark) { :root { --dim: #9a9a9a; --ok: #5cc9a0; --near: #e0bf4a; --off: #ff8a80; } }
+td.printed, th.printed { color: var(--dim); }
+.reproduced { color: var(--ok); } .explained { color: var(--near); } .differs { color: var(--off); font-weight: 600; }
+"""
+
+STYLE = (
+    COLOURS
+    + """
+:root { color-scheme: light dark; --line: #8884; }
+* { box-sizing: border-box; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; padding: 0 1rem; }
+h1 { font-size: 1.4rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+.summary { color: var(--dim); } .wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .87rem; }
+th, td { padding: .18rem .55rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
+thead th { border-bottom: 1px solid; vertical-align: bottom; } tr.first td { border-top: 1px solid var(--line); }
+td.measured { padding-left: 0; }
+tbody tr:hover { background: #8882; }
+.mark { display: inline-block; width: 1.1em; text-align: center; } dt { font-weight: 600; margin-top: .5rem; }
+dd { margin-left: 1.2rem; } figure { margin: 1rem 0; background: #fff; border-radius: 6px; padding: .5rem; }
+figure svg { max-width: 100%; height: auto; display: block; margin: auto; }
+"""
+)
+
+
+def render(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -> str:
+    """The page: summary, pictures (SVG), table (hover a figure for its reason), what the marks mean, notes, gaps."""
+    title = f"{table.source}: {table.title}"
+    legend = "; ".join(
+        f'<span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>, {escape(meaning)}'
+        for v, meaning in VERDICTS.items()
+        if MARKS[v]
+    )
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(title)}</title>
+<link rel="icon" href="data:,">
+<style>{STYLE}</style>
+</head>
+<body>
+<h1>{escape(title)}</h1>
+<p class="summary">{escape(summary(table, cells))}</p>
+{"".join(f"<figure>{picture}</figure>" for picture in pictures)}
+<div class="wide">
+{_table(table, cells)}
+</div>
+<p class="summary">Printed figures are grey, measured ones follow them: {legend}. Hover a figure for its reason.</p>
+{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</body>
+</html>
+"""
+
+
+def fragment(table: Table, cells: Sequence[Cell]) -> str:
+    """The bare table for a page that has its own frame, such as a notebook."""
+    return f"<style>{COLOURS}</style>" + _table(table, cells)
+
+
+def _table(table: Table, cells: Sequence[Cell]) -> str:
+    pairs, plain = split(table, cells)
+    head = "<th>Method</th><th>Scale</th>"
+    head += "".join(f'<th class="printed">{escape(heading(c))}</th><th>measured</th><th>Δ</th>' for c in pairs)
+    head += "".join(f'<th class="printed">{escape(heading(c))}</th>' for c in plain)
+    body = []
+    scale = 0
+    for row in by_row(cells):
+        first = next(iter(row.values()))
+        shown = [f"<td>{escape(first.method)}</td><td>×{first.scale}</td>"]
+        for column in pairs:
+            cell = row[column.id]
+            kind = cell.verdict.replace(" ", "-")
+            mark = f'<span class="mark">{MARKS[cell.verdict]}</span>'
+            shown.append(
+                f'<td class="printed">{escape(cell.printed or "–")}</td>'
+                f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
+                f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
+            )
+        shown += [
+            f'<td class="printed" title="{escape(row[c.id].why)}">{escape(row[c.id].printed or "–")}</td>'
+            for c in plain
+        ]
+        body.append(f"<tr{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
+        scale = first.scale
+    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>"
+
+
+def _listing(title: str, entries: Sequence[tuple[str, str]]) -> str:
+    if not entries:
+        return ""
+    items = "\n".join(f"<dt>{escape(who)}</dt><dd>{escape(why)}</dd>" for who, why in entries)
+    return f"<h2>{title}</h2>\n<dl>\n{items}\n</dl>\n"

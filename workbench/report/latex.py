@@ -1,0 +1,81 @@
+"""A table as LaTeX (booktabs): printed figures grey, measured ones beside them, best bold, second underlined."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from workbench.judge import Cell, summary
+from workbench.spec import Column, Table
+
+from .layout import by_row, measured, split
+
+SPECIAL = {
+    **{character: "\\" + character for character in "&%#_${}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "–": "--",
+    "†": r"$^\dagger$",
+    "≈": r"$\approx$",
+}
+
+
+def render(table: Table, cells: Sequence[Cell]) -> str:
+    """A `tabular` to be input into a `table*`; its first lines say which packages it needs."""
+    pairs, plain = split(table, cells)
+    rows = by_row(cells)
+    aligned = "ll" + "rr" * len(pairs) + "r" * len(plain)
+    groups = [rf"\multicolumn{{2}}{{c}}{{{_escape(_unit(c))}}}" for c in pairs] + [_escape(_unit(c)) for c in plain]
+    kinds = ["printed", "measured"] * len(pairs) + [""] * len(plain)
+    rules = " ".join(rf"\cmidrule(lr){{{3 + 2 * i}-{4 + 2 * i}}}" for i in range(len(pairs)))
+    lines = [
+        f"% {table.source}. {summary(table, cells)}",
+        r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}.",
+        rf"\begin{{tabular}}{{{aligned}}}",
+        r"\toprule",
+        " & ".join(["Method", "Scale", *groups]) + r" \\",
+        *([rules] if rules else []),
+        " & ".join(["", "", *kinds]) + r" \\",
+    ]
+    scale = 0
+    for row in rows:
+        first = next(iter(row.values()))
+        if first.scale != scale:
+            lines.append(r"\midrule")
+            scale = first.scale
+        shown = [_escape(first.method), rf"$\times${scale}"]
+        peers = [r for r in rows if next(iter(r.values())).scale == scale]
+        for column in pairs:
+            cell = row[column.id]
+            shown += [_grey(_escape(cell.printed or "–")), _ranked(cell, column, peers, measured(cell), False)]
+        shown += [_ranked(row[c.id], c, peers, row[c.id].printed or "–", True) for c in plain]
+        lines.append(" & ".join(shown) + r" \\")
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, printed: bool) -> str:
+    """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey."""
+    values = {c.reported if printed else c.measured for c in (row[column.id] for row in peers)} - {None}
+    order = sorted((v for v in values if v is not None), reverse=column.best == "high")
+    mine = cell.reported if printed else cell.measured
+    shown = _escape(text)
+    if mine is not None and order and mine == order[0]:
+        shown = rf"\textbf{{{shown}}}"
+    elif mine is not None and len(order) > 1 and mine == order[1]:
+        shown = rf"\underline{{{shown}}}"
+    return _grey(shown) if printed else shown
+
+
+def _unit(column: Column) -> str:
+    return f"{column.title} ({column.unit})" if column.unit and column.unit != "dB" else column.title
+
+
+def _grey(text: str) -> str:
+    return rf"\textcolor{{gray}}{{{text}}}"
+
+
+def _escape(text: str) -> str:
+    return "".join(SPECIAL.get(character, character) for character in text)

@@ -1,0 +1,78 @@
+"""What every rendering of a table decides alike: which columns stand where, and how a figure is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import groupby
+
+from workbench.judge import UNASKED, Cell
+from workbench.spec import Column, Table
+
+MARKS = {"reproduced": "✓", "explained": "≈", "differs": "✗", "not measured": "·", "not printed": ""}
+
+
+def split(table: Table, cells: Sequence[Cell]) -> tuple[list[Column], list[Column]]:
+    """The columns with a measurement in some row, and those without one in any."""
+    answered = {c.column for c in cells if c.measured is not None}
+    judged = {c.column for c in cells if c.why.startswith(UNASKED)}  # measurable, if only somebody did
+    return (
+        [c for c in table.columns if c.id in answered | judged],
+        [c for c in table.columns if c.id not in answered | judged],
+    )
+
+
+def by_row(cells: Sequence[Cell]) -> list[dict[str, Cell]]:
+    """The cells row by row, each row a mapping from column id."""
+    rows = groupby(cells, key=lambda c: (c.scale, c.method))
+    return [{c.column: c for c in row} for _, row in rows]
+
+
+def measured(cell: Cell) -> str:
+    """The measured figure with one more digit than is printed, so that rounding can be seen."""
+    if cell.measured is None:
+        return "–"
+    decimals = -Decimal(cell.printed or "0.0").as_tuple().exponent + 1  # type: ignore[operator]
+    value = Decimal(repr(cell.measured)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
+    return f"{value}" + ("†" if cell.uncounted else "")
+
+
+def difference(cell: Cell) -> str:
+    """The relative difference in per cent; nothing where there is none to speak of."""
+    if cell.difference is None:
+        return "–"
+    return "0" if abs(cell.difference) < 5e-5 else f"{cell.difference:+.2%}".replace("-", "−").replace("%", " %")
+
+
+def heading(column: Column) -> str:
+    """A column's title with its printed unit."""
+    return f"{column.title} ({column.unit})" if column.unit and column.unit != "dB" else column.title
+
+
+def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """What has to be said about cells that are not simply reproduced: who, and why; equal reasons once."""
+    told: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        if cell.verdict in ("explained", "differs") or (cell.verdict == "not measured" and cell.printed is None):
+            told.setdefault((cell.column, f"{cell.verdict}: {cell.why}"), []).append(f"{cell.method} x{cell.scale}")
+    return [(f"{', '.join(who)}, {column}", why) for (column, why), who in told.items()]
+
+
+def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Which printed figures were not measured, and what each kind of them needs: (figures, reason)."""
+    told: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if cell.verdict == "not measured" and cell.printed is not None:
+            kind = UNASKED if cell.why.startswith(UNASKED) else cell.why
+            told.setdefault(kind, []).append(cell)
+    return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
+
+
+def _all(group: Sequence[Cell], why: str) -> str:
+    return f"{why}; workbench reproduce measures what tables need" if why == UNASKED else why
+
+
+def _named(cells: Sequence[Cell]) -> str:
+    columns = list(dict.fromkeys(c.column for c in cells))
+    rows = list(dict.fromkeys(f"{c.method} x{c.scale}" for c in cells))
+    return f"{', '.join(columns)}: {len(cells)} cells" if len(rows) > 4 else f"{', '.join(rows)}: {', '.join(columns)}"

@@ -1,0 +1,114 @@
+"""Pictures, one style for all: readable in grey and by the colour-blind, the same bytes from the same cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench.judge import Cell
+from workbench.spec import Figure, Table
+
+if TYPE_CHECKING:
+    import matplotlib.figure
+
+STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "svg.hashsalt": "workbench",
+    "svg.fonttype": "none",
+}
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+MARKERS = ("o", "s", "D", "^")
+
+
+def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figure.Figure:
+    """A figure of a paper's cells."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE):
+        return {"agreement": _agreement}[figure.kind](figure, table, cells)
+
+
+def write(figure: Figure, table: Table, cells: Sequence[Cell], folder: Path) -> list[Path]:
+    """A figure as PNG and SVG."""
+    import matplotlib as mpl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = draw(figure, table, cells)
+    paths = [folder / f"{figure.id}.png", folder / f"{figure.id}.svg"]
+    with mpl.rc_context(STYLE):
+        drawn.savefig(paths[0], dpi=160, metadata={"Software": None})
+        drawn.savefig(paths[1], metadata={"Date": None, "Creator": None})
+    return paths
+
+
+def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figure.Figure:
+    """One panel per scale, one line per method: how far each measured figure is from the printed one, in per cent."""
+    from matplotlib.figure import Figure as Canvas
+
+    columns = [c for c in table.columns if c.id in figure.columns]
+    scales = sorted({r.scale for r in table.rows})
+    methods = list(dict.fromkeys(r.method for r in table.rows))
+    canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.6), layout="constrained")
+    panels = canvas.subplots(1, len(scales), sharey=True, sharex=True, squeeze=False)[0]
+    at = {m: len(methods) - 1 - i for i, m in enumerate(methods)}
+    for panel, scale in zip(panels, scales, strict=True):
+        panel.axvline(0, color="#888888", linewidth=0.8)
+        for k, column in enumerate(columns):
+            for cell in cells:
+                if (cell.scale, cell.column) == (scale, column.id) and cell.difference is not None:
+                    _point(panel, cell, at[cell.method] + 0.16 * (len(columns) - 1 - 2 * k), k)
+        panel.set_title(f"×{scale}")
+        panel.set_yticks(list(at.values()), list(at))
+        panel.set_ylim(-0.7, len(methods) - 0.3)
+        panel.tick_params(length=0)
+        panel.set_xscale("symlog", linthresh=0.1, linscale=1)
+        panel.set_xlabel("measured − printed, % of printed")
+    low, high = panels[0].get_xlim()
+    edge = max(abs(low), abs(high), 0.2)
+    panels[0].set_xlim(-edge, edge)
+    panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    _legend(canvas, columns)
+    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
+    return canvas
+
+
+def _point(panel: Any, cell: Cell, y: float, k: int) -> None:
+    """One cell: a grey bar over what the printed digits leave open, and where the measured figure is."""
+    reported, difference = cell.reported or 0.0, cell.difference or 0.0
+    digits = -Decimal(cell.printed or "0").as_tuple().exponent  # type: ignore[operator]
+    half = 100 * 0.5 * 10.0**-digits / reported
+    panel.plot([-half, half], [y, y], color="#bbbbbb", linewidth=4, solid_capstyle="butt", zorder=2)
+    marker = "x" if cell.verdict == "differs" else MARKERS[k]
+    face = OKABE_ITO[k] if cell.verdict == "reproduced" else "white"
+    panel.plot(
+        100 * difference, y, marker, color=OKABE_ITO[k], markersize=5.5, markerfacecolor=face,
+        markeredgewidth=1.2, clip_on=False, zorder=3,
+    )  # fmt: skip
+
+
+def _legend(canvas: matplotlib.figure.Figure, columns: Sequence[Any]) -> None:
+    from matplotlib.lines import Line2D
+
+    entries = [
+        Line2D([], [], marker=MARKERS[k], linestyle="", color=OKABE_ITO[k], label=column.title)
+        for k, column in enumerate(columns)
+    ]
+    grey: dict[str, Any] = {"linestyle": "", "color": "#555555"}
+    entries += [
+        Line2D([], [], color="#bbbbbb", linewidth=4, label="what the printed digits leave open"),
+        Line2D([], [], marker="o", label="reproduced", **grey),
+        Line2D([], [], marker="o", markerfacecolor="white", label="explained", **grey),
+        Line2D([], [], marker="x", label="differs", **grey),
+    ]
+    canvas.legend(handles=entries, loc="outside lower left", ncols=len(entries), fontsize=8)

@@ -1,0 +1,68 @@
+"""From nothing to the report: measure what the tables need, execute the notebooks, say what was reproduced."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from workbench import environment, execute, judge, models, papers, probes, progress, store
+from workbench.spec import Table, UserError
+
+NOTEBOOKS = ("complexity",)
+
+
+def run(quick: bool, records: Path, results: Path) -> None:
+    """Do all of it; what a record already answers is not measured again."""
+    records, results = records.resolve(), results.resolve()
+    contents = store.read(records)
+    for problem in contents.problems:
+        print(f"workbench: {problem}", file=sys.stderr)
+    wanted = [r for table in papers.TABLES.values() for r in needed(table, quick)]
+    todo = execute.missing(wanted, contents.newest())
+    print(f"measure: {len(todo)} missing of {len(wanted)}", file=sys.stderr)
+    failed = [r for r in progress.measure(todo, records) if r.status == "failed"]
+    for name in NOTEBOOKS:
+        print(f"notebook: {name}", file=sys.stderr)
+        execute_notebook(name, results / "report" / f"{name}.ipynb", {"records": str(records), "results": str(results)})
+    known = store.read(records).newest()
+    for table in papers.TABLES.values():
+        print(judge.summary(table, judge.judge(table, known)))
+    print(f"written: {results / 'tables'}, {results / 'figures'}, {results / 'report' / 'index.html'}")
+    if failed:
+        print(f"{len(failed)} measurements failed, the first: {failed[0].variant}: {failed[0].reason}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def needed(table: Table, quick: bool) -> list[execute.Request]:
+    """What would answer a table's cells: its rows under its protocol and under those that may explain it."""
+    names = [r.variant for r in table.rows if r.variant in models.VARIANTS and (r.scale == 4 or not quick)]
+    able = [c.probe for c in table.columns if c.probe in probes.PROBES]
+    return execute.requests([n for n in names if n], able, [table.protocol, *table.alternatives])
+
+
+def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:
+    """Run one notebook with papermill; an unknown parameter is an error, a failing cell is shown and stops."""
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+
+    source = environment.home() / "notebooks" / f"{name}.ipynb"
+    if not source.is_file():
+        raise UserError(f"No notebook {source}; it comes with the repository, so run this from a clone of it.")
+    known = papermill.inspect_notebook(str(source))
+    if strange := sorted(parameters.keys() - known.keys()):
+        raise UserError(f"Notebook {name} has no parameter {strange[0]!r}; it has: {', '.join(sorted(known))}.")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(
+            str(source),
+            str(output),
+            parameters,
+            kernel_name="python3",
+            progress_bar=False,
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port
+        )
+    except PapermillExecutionError as error:
+        print(error.source, file=sys.stderr)
+        raise

@@ -1,0 +1,236 @@
+"""Where records lie, and nothing else knows: append-only lines of JSON, one file per writer, newest record wins."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from workbench import environment
+from workbench.spec import SCHEMA, STATUSES, Record, UserError
+
+if TYPE_CHECKING:
+    import pandas
+
+REQUIRED = {f.name for f in dataclasses.fields(Record)} - {"details", "environment"}
+
+
+def default() -> Path:
+    """The folder of records that a command uses when none is named."""
+    return environment.home() / "results" / "records"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A line that is not a record: skipped, and said."""
+
+    file: Path
+    line: int
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.why}; the line was skipped"
+
+
+def identity(variant: str, probe: str, version: int, conditions: Mapping[str, Any]) -> str:
+    """What makes two records measurements of the same thing."""
+    return json.dumps([variant, probe, version, conditions], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder of records held when it was read."""
+
+    records: tuple[Record, ...]
+    """Every valid record, in the order of files and lines."""
+    problems: tuple[Problem, ...]
+
+    def newest(self) -> dict[str, Record]:
+        """The newest valid record of each identity; of two with the same time, the one read later."""
+        newest: dict[str, Record] = {}
+        for record in self.records:
+            key = identity(record.variant, record.probe, record.probe_version, record.conditions)
+            if key not in newest or newest[key].recorded_at <= record.recorded_at:
+                newest[key] = record
+        return newest
+
+    def frame(self) -> pandas.DataFrame:
+        """All valid records as a pandas table, one row each; nested fields stay dictionaries."""
+        import pandas
+
+        columns = [f.name for f in dataclasses.fields(Record)]
+        return pandas.DataFrame([[getattr(r, c) for c in columns] for r in self.records], columns=columns)
+
+    def query(self, sql: str) -> pandas.DataFrame:
+        """Ask the records in SQL: they are the table `records`, nested fields are JSON."""
+        import duckdb
+
+        records = self.frame()
+        for nested in ("conditions", "details", "environment"):
+            records[nested] = [json.dumps(v) for v in records[nested]]
+        with duckdb.connect() as connection:
+            connection.register("records", records)
+            try:
+                return connection.execute(sql).df()
+            except duckdb.Error as error:
+                reason = str(error).splitlines()[0]
+                known = ", ".join(records.columns)
+                raise UserError(
+                    f"The query {sql!r} failed: {reason} Columns of the table 'records': {known}."
+                ) from None
+
+
+def read(folder: Path) -> Contents:
+    """Read every record in a folder. Torn and foreign lines are reported, never fatal; a missing folder is empty."""
+    records: list[Record] = []
+    problems: list[Problem] = []
+    try:
+        files = sorted(p for p in folder.iterdir() if p.suffix == ".jsonl") if folder.exists() else []
+    except OSError as error:
+        raise UserError(
+            f"Cannot read the records in {folder}: {error.strerror}. Name a readable folder with --records."
+        ) from None
+    for file in files:
+        try:
+            lines = file.read_bytes().split(b"\n")
+        except OSError as error:
+            problems.append(Problem(file, 0, f"cannot be read ({error.strerror})"))
+            continue
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                records.append(parse(line))
+            except ValueError as error:
+                problems.append(Problem(file, number, str(error)))
+    return Contents(tuple(records), tuple(problems))
+
+
+def parse(line: bytes | str) -> Record:
+    """One line as a record; ValueError says in words what it is instead."""
+    try:
+        fields = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
+        raise ValueError("not a whole line of JSON (torn by a crash, or foreign)") from None
+    if not isinstance(fields, dict):
+        raise ValueError(f"JSON, but a {type(fields).__name__} and no record")
+    schema = fields.get("schema")
+    if isinstance(schema, int) and schema > SCHEMA:
+        raise ValueError(f"a record of schema {schema}, newer than this workbench's {SCHEMA}; update the workbench")
+    if missing := sorted(REQUIRED - fields.keys()):
+        raise ValueError(f"JSON, but no record: it lacks {', '.join(missing)}")
+    if why := _invalid(fields):
+        raise ValueError(f"a record whose {why}")
+    known = {f.name for f in dataclasses.fields(Record)}
+    return Record(**{k: v for k, v in fields.items() if k in known} | {"values": tuple(fields["values"])})
+
+
+def _invalid(fields: Mapping[str, Any]) -> str | None:
+    """What is of the wrong kind in a line that has all fields. JSON's true is no number, though Python's is."""
+    texts = ("variant", "protocol", "probe", "unit", "recorded_at", "machine")
+    if wrong := [t for t in texts if not isinstance(fields[t], str)]:
+        return f"{wrong[0]} is no text"
+    if not isinstance(fields["reason"], str | None):
+        return "reason is no text"
+    if wrong := [n for n in ("schema", "probe_version") if type(fields[n]) is not int or fields[n] < 1]:
+        return f"{wrong[0]} is no version number"
+    if wrong := [m for m in ("conditions", "details", "environment") if not isinstance(fields.get(m, {}), dict)]:
+        return f"{wrong[0]} is no object"
+    if fields["status"] not in STATUSES:
+        return f"status {fields['status']!r} is none of {', '.join(STATUSES)}"
+    values = fields["values"]
+    if not isinstance(values, list) or any(type(v) not in (int, float) or not abs(v) < math.inf for v in values):
+        return "values are not finite numbers"
+    if (fields["status"] == "ok") != bool(values):
+        return f"status is {fields['status']!r} with {len(values)} values"
+    return None
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as the store writes it and `--json` prints it."""
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+class Writer:
+    """Appends records to one file of its own, so that any number of writers can share a folder.
+
+    A record that `append` has returned for survives a kill at any later moment: each is one write and one fsync.
+    The file appears with the first record, under a name no other writer can have.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._file: int | None = None
+        self._path: Path | None = None
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def check(self) -> None:
+        """Fail now, before anything is measured, if records could not be written later."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            probe = self.folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
+            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+            probe.unlink()
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Write records, each whole or not at all."""
+        for record in records:
+            line = (json.dumps(to_json(record), allow_nan=False) + "\n").encode()
+            try:
+                self._append(line)
+            except OSError as error:
+                raise self._refused(error) from None
+
+    def _append(self, line: bytes) -> None:
+        if self._file is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+            self._path = self.folder / f"{stamp}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            _sync_folder(self.folder)
+        before = os.fstat(self._file).st_size
+        try:
+            written = os.write(self._file, line)
+            if written < len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._file)
+        except OSError:
+            os.ftruncate(self._file, before)  # leave no torn line behind
+            raise
+
+    def _refused(self, error: OSError) -> UserError:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        mend = "Free some space and run the same command again" if full else "Name a writable folder with --records"
+        return UserError(
+            f"Cannot write a record to {self.folder}: {error.strerror}."
+            f" Records written before are safe; the unwritten one will be measured again. {mend}."
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name as durable as its content."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
