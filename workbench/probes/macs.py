@@ -115,7 +115,7 @@ def _einsum(call: Call) -> int:
     if _anonymous(equation) in ("abc,abd->acd", "abc,adc->adb"):
         return product
     summed = bool(set(sizes) - set(output))
-    operations = product * max(1, len(operands) - 1 + summed)
+    operations = product * (max(1, len(operands) - 1) + summed)
     return int(float(f"{operations:.3e}") // 2)
 
 
