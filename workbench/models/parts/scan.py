@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-WORKING_SET = {"cpu": 2**20, "cuda": 2**23}
+IN_CACHE, IN_MEMORY = 2**20, 2**23
 """Elements of state held at once: as many as a CPU's cache holds; so few that the network's peak lies elsewhere."""
 
 
@@ -67,7 +67,7 @@ class _Share(NamedTuple):
 
 def _segments(length: int, states: int, device: str) -> list[_Segment]:
     """The sequence in segments of about as many states as the working set holds."""
-    size = max(1, WORKING_SET.get(device, WORKING_SET["cuda"]) // states)
+    size = max(1, (IN_CACHE if device == "cpu" else IN_MEMORY) // states)
     cuts, start = [], 0
     while start < length:
         most = min(size, length - start)
