@@ -11,8 +11,8 @@ def by_category(category: Tensor) -> tuple[Tensor, Tensor]:
 
     Tokens of one category keep their order. The official codes sort with stable=False, which leaves it open.
     """
-    order = category.argsort(dim=-1, stable=True)
-    places = torch.arange(order.shape[-1], device=order.device).expand_as(order)
+    places = torch.arange(category.shape[-1], device=category.device).expand_as(category)
+    order = (category * category.shape[-1] + places).argsort(dim=-1)  # no two keys equal: ONNX has no stable sort
     return order, torch.empty_like(order).scatter_(-1, order, places)
 
 

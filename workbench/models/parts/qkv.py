@@ -40,7 +40,7 @@ class WindowFrame(Frame):
 
     def forward(self, x: Tensor) -> Tensor:
         forward = super().forward
-        if x.shape[0] == 1 or x.device.type != "cpu" or self.whole_batch:
+        if x.shape[0] == 1 or not x.is_cpu or self.whole_batch:
             return forward(x)
         return torch.cat([forward(image) for image in torch.split(x, 1)])
 
@@ -53,13 +53,13 @@ class WindowFrame(Frame):
     def context(self, height: int, width: int) -> tuple[Tensor | None, ...]:
         """The position index and the mask: faithful of every window, lean of the four kinds there are."""
         if self.lean:
-            mask = self.kept.get("masks", (self.mean,), lambda: self.mask(2 * WINDOW, 2 * WINDOW))
+            mask = self.kept.get("masks", (self.rgb_mean,), lambda: self.mask(2 * WINDOW, 2 * WINDOW))
         else:
             mask = self.mask(height, width)
         return self.relative_position_index_SA, mask
 
     def mask(self, height: int, width: int) -> Tensor:  # (windows, 256, 256)
-        return shift_mask(height, width, WINDOW, SHIFT, device="cpu").to(self.mean)
+        return shift_mask(height, width, WINDOW, SHIFT, device="cpu").to(self.rgb_mean)
 
 
 class WindowAttention(nn.Module):

@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-IN_CACHE, IN_MEMORY = 2**20, 2**23
-"""Elements of state held at once: as many as a CPU's cache holds; so few that the network's peak lies elsewhere."""
+STATES = 2**23  # held at once: few enough for the peak of a network to lie elsewhere
+CPU_STATES = 2**20  # what a CPU's cache holds
 
 
 def selective_scan(
@@ -34,9 +34,27 @@ def selective_scan(
     """
     tensors = (u, delta, A, B, C, D, delta_bias)
     dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
-    y = scan(*(t.to(dtype) for t in tensors), reverse)
-    assert isinstance(y, Tensor)
-    return y.to(u.dtype)
+    way: Callable[..., Tensor] = by_doubling if torch.onnx.is_in_onnx_export() else scan
+    return way(*(t.to(dtype) for t in tensors), reverse).to(u.dtype)
+
+
+def by_doubling(
+    u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor, reverse: bool
+) -> Tensor:
+    """The same in plain operators, for runtimes that have no such operator of ours; it holds all states at once."""
+    if reverse:
+        u, delta, B, C = (x.flip(-1) for x in (u, delta, B, C))
+    B, C = (x.repeat_interleave(u.shape[1] // B.shape[1], dim=1) for x in (B, C))  # (B, D, N, L)
+    step = F.softplus(delta + delta_bias[:, None])
+    decay = (step.unsqueeze(2) * A.unsqueeze(-1)).exp()
+    state = (step * u).unsqueeze(2) * B
+    reach = 1  # positions up to its own that a state has taken in
+    while reach < u.shape[-1]:
+        state = state + decay * F.pad(state[..., :-reach], (reach, 0))
+        decay = decay * F.pad(decay[..., :-reach], (reach, 0), value=1.0)
+        reach *= 2
+    y = (state * C).sum(2) + D[:, None] * u
+    return y.flip(-1) if reverse else y
 
 
 class _Segment(NamedTuple):
@@ -65,9 +83,8 @@ class _Share(NamedTuple):
     state: Tensor  # (T, K, B, G, N, c): before the recurrence, what each position adds
 
 
-def _segments(length: int, states: int, device: str) -> list[_Segment]:
-    """The sequence in segments of about as many states as the working set holds."""
-    size = max(1, (IN_CACHE if device == "cpu" else IN_MEMORY) // states)
+def _segments(length: int, size: int) -> list[_Segment]:
+    """The sequence in segments of about so many positions."""
     cuts, start = [], 0
     while start < length:
         most = min(size, length - start)
@@ -91,9 +108,9 @@ def _shares(
     batch, channels, length = u.shape
     groups, order = B.shape[1:3]
     rate, bias = _rate(A, groups), bias.reshape(groups, -1)
-    segments = _segments(length, batch * channels * order, u.device.type)
-    room = max(s.chunks * s.steps for s in segments) * batch * channels * order
-    decays, added = u.new_empty(2, room)
+    states = batch * channels * order  # at one position
+    segments = _segments(length, max(1, (CPU_STATES if u.is_cpu else STATES) // states))
+    decays, added = u.new_empty(2, max(s.chunks * s.steps for s in segments) * states)
     for s in reversed(segments) if back else segments:
         shape = (s.steps, s.chunks, batch, groups, order, channels // groups)
         decay, state = (buffer[: math.prod(shape)].view(shape) for buffer in (decays, added))

@@ -17,7 +17,7 @@ from .windows import extend, missing
 class Frame(nn.Module):
     """Everything of the network that is not in its groups; a family inherits it and passes the groups."""
 
-    mean: Tensor
+    rgb_mean: Tensor
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Frame(nn.Module):
         self.scale = scale
         self.multiple = multiple
         self.mode: Literal["reflect", "symmetric"] = mode
-        self.register_buffer("mean", mean_buffer(), persistent=False)
+        self.register_buffer("rgb_mean", mean_buffer(), persistent=False)
         self.conv_first = nn.Conv2d(3, channels, 3, padding=1)
         self.patch_embed = TokenNorm(channels)
         self.layers = nn.ModuleList(groups)
@@ -53,9 +53,9 @@ class Frame(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         x = extend(x, missing(height, self.multiple), missing(width, self.multiple), self.mode)
-        x = self.conv_first(x - self.mean)
+        x = self.conv_first(x - self.rgb_mean)
         x = self.conv_after_body(self.deep(x)) + x
-        x = self.upsample(x) + self.mean
+        x = self.upsample(x) + self.rgb_mean
         return x[..., : height * self.scale, : width * self.scale]
 
     def deep(self, x: Tensor) -> Tensor:  # (B, C, H, W), as its output
