@@ -39,7 +39,7 @@ def test_autocast_gives_finite_images_near_those_of_float32(model: str, dtype: t
         with torch.autocast("cpu", dtype=dtype):
             out = net(x).float()
     assert out.isfinite().all()
-    assert (out - wanted).abs().mean() < 0.1 * wanted.std()
+    assert (out - wanted).abs().mean() < 0.2 * wanted.std()
 
 
 @pytest.mark.parametrize("model", ["hit-sir", "hit-sng", "hit-srf"])
