@@ -64,16 +64,17 @@ class LFE(nn.Module):
         """Lean inference: some rows at a time, between rows of zeros that pad the second convolution."""
         b, _, height, width = x.shape
         out = self.conv0.move(x)
-        hidden = x.new_empty(b, height + 2, width, 2 * CHANNELS).permute(0, 3, 1, 2)
+        padded = (b, 2 * CHANNELS, height + 2, width)
+        hidden = torch.empty(padded, dtype=x.dtype, device=x.device, memory_format=layout(x))
         hidden[:, :, 0] = 0
         hidden[:, :, -1] = 0
         inner = hidden[:, :, 1:-1]
         rows = list(slabs(x, height, b * width * hidden.shape[1]))
         for slab in rows:
-            inner[:, :, slab] = F.relu_(pointwise(out[:, :, slab], self.conv0.shift_conv.conv1x1))
+            inner[:, :, slab] = F.relu_(self.conv0.shift_conv.conv1x1(out[:, :, slab]))
         for slab in rows:
             near = hidden[:, :, slab.start : slab.stop + 2]
-            mixed = pointwise(self.conv1.move(near, padding=(0, 1)), self.conv1.shift_conv.conv1x1)
+            mixed = self.conv1.shift_conv.conv1x1(self.conv1.move(near, padding=(0, 1)))
             out[:, :, slab] = mixed.add_(x[:, :, slab])
         return out
 
@@ -114,12 +115,10 @@ class GMSA(nn.Module):
                 handed_on.append(q)
                 part = cut(part[:, -PART:], WINDOWS[i])[0]  # the values alone: what they were cut from is free now
                 y = self.attend(q, part, point)
-            y = join(y, WINDOWS[i], height, width, channels_last=sparing)
+            y = join(y, WINDOWS[i], height, width, layout(x))
             y = roll(y, point.shift)
             outs.append(y)
-        joined = torch.cat(outs, dim=1)
-        y = pointwise(joined, self.project_out) if sparing else self.project_out(joined)
-        return y + x, handed_on
+        return self.project_out(torch.cat(outs, dim=1)) + x, handed_on
 
     def attend(self, q: Tensor, v: Tensor, point: MapPoint) -> Tensor:  # (windows, N, 20)
         if self.attention != "naive":
@@ -134,20 +133,20 @@ class GMSA(nn.Module):
     def in_parts(self, x: Tensor) -> Iterable[Tensor]:
         """The projection for one window size after the other, equal to the projection's parts in every bit."""
         conv, norm = self.project_inp
+        assert isinstance(conv, nn.Conv2d)
+        assert conv.bias is not None
         assert isinstance(norm, nn.BatchNorm2d)
         assert norm.running_mean is not None
         assert norm.running_var is not None
         for first in range(0, norm.num_features, self.each):
             own = slice(first, first + self.each)
             norms = (norm.running_mean[own], norm.running_var[own], norm.weight[own], norm.bias[own])
-            yield F.batch_norm(pointwise(x, conv, own), *norms, eps=norm.eps)
+            yield F.batch_norm(F.conv2d(x, conv.weight[own], conv.bias[own]), *norms, eps=norm.eps)
 
 
-def pointwise(x: Tensor, conv: nn.Module, rows: slice = slice(None)) -> Tensor:
-    """Some rows of a 1x1 convolution as a product with the pixels, which lie channels last and stay so."""
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
-    return F.linear(x.permute(0, 2, 3, 1), conv.weight[rows].flatten(1), conv.bias[rows]).permute(0, 3, 1, 2)
+def layout(x: Tensor) -> torch.memory_format:
+    last = torch.channels_last
+    return last if x.is_contiguous(memory_format=last) else torch.contiguous_format
 
 
 def self_map(q: Tensor) -> Tensor:  # (windows, N, 20) -> (windows, N, N)
@@ -169,10 +168,10 @@ def cut(x: Tensor, window: int) -> Tensor:
     return x.reshape(c // PART, -1, window * window, PART)
 
 
-def join(x: Tensor, window: int, height: int, width: int, channels_last: bool) -> Tensor:
+def join(x: Tensor, window: int, height: int, width: int, layout: torch.memory_format) -> Tensor:
     """(B * windows, N, 20) -> (B, 20, H, W)."""
     x = x.view(-1, height // window, width // window, window, window, PART)
-    if channels_last:
+    if layout == torch.channels_last:
         return x.transpose(2, 3).reshape(-1, height, width, PART).permute(0, 3, 1, 2)
     return x.permute(0, 5, 1, 3, 2, 4).reshape(-1, PART, height, width)
 
@@ -224,16 +223,14 @@ class ELAN(nn.Module):
         self.body = nn.Sequential(*(ELAB(k % 2 == 1, attention, lean) for k in range(BLOCKS)))
         self.tail = Upsampler(CHANNELS, scale)
         self.add_mean = MeanShift(1)
-        if lean:
-            self.body.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[-2:]
         multiple = math.lcm(*WINDOWS)
         x = extend(x, missing(height, multiple), missing(width, multiple))
         x = self.head(self.sub_mean(x))
-        if self.lean:
-            x = x.contiguous(memory_format=torch.channels_last)  # as tokens lie
+        if self.lean and x.is_cpu:  # whose depthwise convolutions are much faster on channels last
+            x = x.contiguous(memory_format=torch.channels_last)
         x = self.body(x) + x
         if self.lean:
             x = x.contiguous()

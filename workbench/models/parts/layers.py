@@ -39,13 +39,15 @@ class TokenNorm(nn.Module):
 class DepthwiseGELU(nn.Module):
     """A depthwise convolution of tokens (B, H * W, C) seen as a map, and a GELU; keys as in SRFormer's ConvFFN."""
 
+    lean = False  # a lean frame sets it
+
     def __init__(self, channels: int, kernel: int = 5):
         super().__init__()
         conv = nn.Conv2d(channels, channels, kernel, padding=kernel // 2, groups=channels)
         self.depthwise_conv = nn.Sequential(conv, nn.GELU())
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
-        return to_tokens(self.depthwise_conv(to_map(x, height, width)))
+        return to_tokens(self.depthwise_conv(to_map(x, height, width, self.lean)))
 
 
 def mean_buffer() -> Tensor:
@@ -58,6 +60,12 @@ def to_tokens(x: Tensor) -> Tensor:
     return x.flatten(2).transpose(1, 2)
 
 
-def to_map(x: Tensor, height: int, width: int) -> Tensor:
-    """(B, H * W, C) -> (B, C, H, W)."""
+def to_map(x: Tensor, height: int, width: int, lean: bool = False) -> Tensor:
+    """(B, H * W, C) -> (B, C, H, W).
+
+    By the official view torch does not see that a single image lies channels last, and a convolution copies it. Lean
+    on a CPU, where that copy costs more than the convolution, it is taken as it lies.
+    """
+    if lean and x.is_cpu:
+        return x.view(x.shape[0], height, width, x.shape[2]).permute(0, 3, 1, 2)
     return x.transpose(1, 2).view(x.shape[0], x.shape[2], height, width)

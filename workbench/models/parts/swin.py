@@ -17,6 +17,7 @@ from .windows import extend, missing
 class Frame(nn.Module):
     """Everything of the network that is not in its groups; a family inherits it and passes the groups."""
 
+    lean = False
     rgb_mean: Tensor
 
     def __init__(
@@ -28,10 +29,7 @@ class Frame(nn.Module):
         mode: Literal["reflect", "symmetric"] = "reflect",
         lean: bool = False,
     ):
-        """`multiple`: the image is extended below and to the right to sides divisible by it, and cut at the end.
-
-        `lean` lays the convolutions' weights out as tokens lie, channels last, which spares their input a copy.
-        """
+        """`multiple`: the image is extended below and to the right to sides divisible by it, and cut at the end."""
         super().__init__()
         self.scale = scale
         self.multiple = multiple
@@ -43,8 +41,9 @@ class Frame(nn.Module):
         self.norm = nn.LayerNorm(channels)
         self.conv_after_body = nn.Conv2d(channels, channels, 3, padding=1)
         self.upsample = Upsampler(channels, scale)
-        if lean:
-            self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for module in self.modules():
+            if isinstance(module, Frame | Group | DepthwiseGELU):
+                module.lean = lean
 
     def context(self, height: int, width: int) -> tuple[Tensor | None, ...]:
         """What every group is given beside tokens and size, such as a mask made once per forward."""
@@ -65,11 +64,13 @@ class Frame(nn.Module):
         x = self.patch_embed(to_tokens(x))
         for group in self.layers:
             x = group(x, height, width, *context)
-        return to_map(self.norm(x), height, width)
+        return to_map(self.norm(x), height, width, self.lean)
 
 
 class Group(nn.Module):
     """A body of blocks and a 3x3 convolution, with a residual around both."""
+
+    lean = False  # a lean frame sets it
 
     def __init__(self, channels: int, body: nn.Module):
         super().__init__()
@@ -78,7 +79,7 @@ class Group(nn.Module):
 
     def forward(self, x: Tensor, height: int, width: int, *context: Tensor | None) -> Tensor:  # (B, H * W, C)
         body = self.residual_group(x, height, width, *context)
-        return to_tokens(self.conv(to_map(body, height, width))) + x
+        return to_tokens(self.conv(to_map(body, height, width, self.lean))) + x
 
 
 class Blocks(nn.Module):
@@ -162,5 +163,6 @@ class ConvFFN(nn.Module):
             inner[:, slab] = F.gelu(self.fc1(norm(x[:, slab])))
         for slab in rows:
             near = hidden[:, slab.start : slab.stop + 2 * margin].permute(0, 3, 1, 2)
+            near = near if x.is_cpu else near.contiguous()  # depthwise kernels for GPUs want channels first
             near = F.conv2d(near, conv.weight, conv.bias, padding=(0, margin), groups=conv.groups)
             x[:, slab] += self.fc2(inner[:, slab] + F.gelu(near).permute(0, 2, 3, 1))
