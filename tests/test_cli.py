@@ -304,7 +304,7 @@ def test_ctrl_c_is_one_sentence_and_loses_nothing_that_was_finished(root, tmp_pa
     assert len(store.read(tmp_path).records) >= len(lines)  # the first line was read before
 
 
-@pytest.mark.parametrize("words", [("variants",), ("--help",), ("table", "esc-table2", "--format", "html")], ids=str)
+@pytest.mark.parametrize("words", [("--help",), ("probes",), ("table", "esc-table2", "--format", "html")], ids=" ".join)
 def test_a_reader_that_went_away_is_no_error(root, words):
     reading, writing = os.pipe()
     os.close(reading)

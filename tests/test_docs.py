@@ -1,5 +1,6 @@
 """The documents: what they tell a reader to type works, what they name is there, every dependency has its reason."""
 
+import os
 import re
 import runpy
 import shlex
@@ -139,7 +140,10 @@ def test_targets_that_are_named_are_there(path):
 
 
 def test_bare_make_lists_the_targets():
-    listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    fresh = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    listed = subprocess.run(
+        ["make"], cwd=ROOT, env=fresh, capture_output=True, text=True, check=True
+    ).stdout.splitlines()
     phony = re.search(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[1].split()
     assert [line.split()[:2] for line in listed] == [["make", target] for target in phony]
     assert {"reproduce", "test", "lint", "lab", "clean"} <= set(phony)

@@ -2,9 +2,12 @@
 
 import getpass
 import json
+import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -50,6 +53,41 @@ def test_the_machine_in_words(fresh, monkeypatch):
     assert environment.machine() == "NVIDIA H100 + A CPU, 2 cores"
 
 
+class NVMLError(Exception):
+    """As pynvml calls its own."""
+
+
+def nvml(*failing):
+    """A driver with one GPU, or one that fails in some call."""
+
+    def fail(*_):
+        raise NVMLError
+
+    calls = {
+        "nvmlInit": lambda: None,
+        "nvmlShutdown": lambda: None,
+        "nvmlDeviceGetCount": lambda: 1,
+        "nvmlDeviceGetHandleByIndex": lambda index: index,
+        "nvmlDeviceGetName": lambda handle: "NVIDIA H100",
+        "nvmlSystemGetDriverVersion": lambda: "570.1",
+    }
+    return SimpleNamespace(NVMLError=NVMLError, **calls | dict.fromkeys(failing, fail))
+
+
+def test_gpus_and_their_driver_are_asked_of_the_driver(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pynvml", nvml())
+    assert environment._gpus() == (["NVIDIA H100"], "570.1")
+    for failing in ("nvmlInit", "nvmlDeviceGetName"):
+        monkeypatch.setitem(sys.modules, "pynvml", nvml(failing))
+        assert environment._gpus() == ([], None)
+
+
+def test_what_cannot_be_found_out_is_none_and_no_error(tmp_path):
+    assert environment._version("no-such-package") is None
+    assert environment._run("no-such-program") is None
+    assert environment._run("git", "-C", str(tmp_path), "rev-parse", "HEAD") is None
+
+
 def git(folder, *words):
     who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
     subprocess.run(["git", "-C", folder, *who, *words], check=True, capture_output=True)
@@ -70,6 +108,18 @@ def test_the_commit_and_whether_the_code_differs_from_it(fresh, tmp_path, monkey
     assert environment._commit() == clean  # records are not code
     (tmp_path / "code.py").write_text("x")
     assert environment._commit() == clean | {"dirty": True}
+
+
+def test_looking_at_the_checkout_writes_nothing_into_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "SOURCE", tmp_path)
+    git(tmp_path, "init")
+    (tmp_path / "code.py").touch()
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "x")
+    os.utime(tmp_path / "code.py", (1, 1))  # a plain `git status` would refresh its index now
+    index = (tmp_path / ".git" / "index").read_bytes()
+    assert environment._commit()["dirty"] is False
+    assert (tmp_path / ".git" / "index").read_bytes() == index
 
 
 def test_a_machine_without_git_or_gpu_is_captured_too(fresh, monkeypatch):

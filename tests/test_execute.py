@@ -240,7 +240,7 @@ def leaving(pipe, *names):
 
 
 def hanging(pipe, *names):
-    time.sleep(600)
+    time.sleep(30)
 
 
 def test_a_fresh_process_measures_the_same_and_its_prints_stay_out_of_ours(request_for, monkeypatch, capfd):

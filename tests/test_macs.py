@@ -222,5 +222,4 @@ def test_every_network_costs_what_fvcore_says_operator_by_operator(variant, monk
     ours = count(models.create(variant.name, device="meta", forward="faithful"), *shape).details["by_operator"]
     assert ours.keys() == theirs.keys()
     for operator in ours:
-        exact = operator != "einsum"  # whose cost fvcore reads from a text of four digits
-        assert ours[operator] == (theirs[operator] if exact else pytest.approx(theirs[operator], rel=5e-4))
+        assert ours[operator] == theirs[operator]

@@ -17,20 +17,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from workbench import models
+from workbench import models, protocols
 from workbench.models.parts.attention import IMPLEMENTATIONS, MapPoint
+from workbench.probes import macs
 from workbench.spec import UserError
-from workbench.trace import trace
+from workbench.trace import traced
+
+pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 
 HERE = Path(__file__).parent
 ROOM = Path(models.__file__).parent
 GOLDENS: dict[str, dict[str, Any]] = {p.stem: json.loads(p.read_text()) for p in sorted(HERE.glob("goldens/*.json"))}
 MODELS = {v.model: v for v in models.VARIANTS.values() if v.scale == 2}
-NOT_FAMILIES = {"__init__", "checkpoint"}
 LARGE = {"rcan", "rdn"}
 """Models with so many layers that one golden array, the one with odd sides, has to do."""
 SLOW = {"hit-sir", "hit-sng", "hit-srf"}
-"""Models whose faithful forward takes seconds for any image: it runs on one golden array, and without gradients."""
+"""Models whose faithful forward takes seconds for any image. They share what is faithful in it, so that one golden
+array of HiT-SRF shows it; it is not taken where both forwards are."""
+CHAOTIC = {"elan-light"}
+"""Models whose softmax is so sharp with the constructor's weights that rounding decides; they get small weights."""
+COSTLY = LARGE | SLOW | {"esc"}
+"""Models of which one scale has to do where the scale makes no difference."""
+MAPLESS = {"rdn", "rcan", "edsr-baseline", "carn", "carn-m", "imdn", "rfdn", "mambair-light"}
+"""Models without attention, so without maps."""
 
 
 def close(found: Tensor, wanted: Tensor, tolerance: float = 2e-4) -> None:
@@ -39,10 +48,9 @@ def close(found: Tensor, wanted: Tensor, tolerance: float = 2e-4) -> None:
     assert (found - wanted).abs().max() <= tolerance * max(1e-3, wanted.std().item())
 
 
-def network(name: str) -> Any:
-    """The class that builds a variant."""
-    variant = models.find(name)
-    return importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model][0]
+def network(model: str) -> Any:
+    """The class that builds a model."""
+    return importlib.import_module(f"workbench.models.{MODELS[model].family}").MODELS[model][0]
 
 
 # Against the official implementations
@@ -76,13 +84,14 @@ def golden_input(name: str) -> Tensor:
 
 
 def cases() -> list[tuple[str, str, str]]:
-    """Variant, array and forward of every comparison."""
+    """Variant, array and forward of every comparison: the later arrays, of the harder fill, in both forwards."""
     found = []
     for name, golden in GOLDENS.items():
         model = name.rpartition("-x")[0]
         arrays = [a for a in golden["outputs"] if model not in LARGE or a.startswith("out45x51")]
+        again = (model == "hit-srf") if model in SLOW else (len(arrays) + 1) // 2
         found += [(name, array, "lean") for array in arrays]
-        found += [(name, array, "faithful") for array in (arrays[-1:] if model in SLOW else arrays)]
+        found += [(name, array, "faithful") for array in arrays[len(arrays) - again :]]
     return found
 
 
@@ -123,15 +132,19 @@ def test_parameters_and_state_equal_the_official_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDENS)
-def test_live_peak_of_the_faithful_forward_equals_the_official_one(name: str) -> None:
+def test_memory_and_operators_of_the_faithful_forward_equal_the_official_ones(name: str) -> None:
     golden = GOLDENS[name]
-    attention = "flex" if models.find(name).family == "esc" else "naive"  # what the official code runs
+    fused = "flex" if models.find(name).family == "esc" else "naive"  # what the official code runs for its memory
     x = torch.empty(golden["lr_input"], device="meta")
-    faithful, lean = (
-        trace(models.create(name, "meta", attention, forward), x).peak for forward in ("faithful", "lean")
-    )
-    assert faithful / 2**20 == pytest.approx(golden["live_peak_mb"], rel=0.01)
-    assert lean <= faithful
+    faithful, lean = (models.create(name, "meta", fused, forward) for forward in ("faithful", "lean"))
+    peak = traced(faithful, x).peak
+    assert peak / 2**20 == pytest.approx(golden["live_peak_mb"], rel=0.01)
+    assert traced(lean, x).peak <= peak
+    plain = faithful if fused == "naive" else models.create(name, "meta", "naive", "faithful")
+    counted = macs.measure(plain, x, protocols.ESC).details["by_operator"]
+    precision = {"einsum": 1e-3}  # whose prices fvcore reads from texts of four digits
+    official = {k: pytest.approx(n, rel=precision.get(k, 1e-6)) for k, n in golden["fvcore_by_op"].items()}
+    assert {k: n / 1e9 for k, n in counted.items()} == official
 
 
 def test_every_model_has_its_golden() -> None:
@@ -149,6 +162,9 @@ class Subject:
         self.name = name
         self.variant = models.find(name)
         self.model = models.create(name)
+        if self.variant.model in CHAOTIC:
+            with torch.no_grad():
+                fill(self.model, "std02_frozenkept", GOLDENS[f"{self.variant.model}-x4"]["frozen"])
         self.x = torch.rand(2, 3, 15, 17)
         self.out = self.run(self.model)
 
@@ -168,32 +184,51 @@ def subject(request: pytest.FixtureRequest) -> Subject:
     return Subject(request.param)
 
 
+bodies = pytest.mark.parametrize(
+    "subject", [n for n, v in models.VARIANTS.items() if v.scale < (3 if v.model in COSTLY else 4)], indirect=True
+)
+"""For what the scale, known to the upsampler alone, makes no difference to; x4 is shown by the golden arrays."""
+
+
 def test_output_is_larger_by_the_scale(subject: Subject) -> None:
     scale = subject.variant.scale
     assert subject.out.shape == (2, 3, 15 * scale, 17 * scale)
     assert subject.out.isfinite().all()
-    meta = models.create(subject.name, device="meta")
-    assert {t.device.type for t in meta.state_dict().values()} == {"meta"}
-    assert subject.run(meta, subject.x.to("meta")).shape == subject.out.shape
+
+
+def test_a_network_is_made_without_memory(subject: Subject) -> None:
+    made = models.create(subject.name, device="meta").state_dict()
+    assert {t.device.type for t in made.values()} == {"meta"}
+    assert {k: t.shape for k, t in made.items()} == {k: t.shape for k, t in subject.model.state_dict().items()}
+
+
+@bodies
+def test_a_network_is_walked_without_memory(subject: Subject) -> None:
+    walked = subject.run(models.create(subject.name, device="meta", forward="faithful"), subject.x.to("meta"))
+    assert walked.shape == subject.out.shape
 
 
 def test_images_of_a_batch_do_not_meet(subject: Subject) -> None:
     close(subject.run(subject.model, subject.x[1:]), subject.out[1:])
 
 
+@bodies
 def test_both_forwards_and_all_attentions_are_one_function(subject: Subject) -> None:
     if subject.variant.model not in SLOW:
         close(subject.run(subject.again(forward="faithful")), subject.out)
-    for attention in network(subject.name).ATTENTION[1:]:
-        close(subject.run(subject.again(attention)), subject.out)
+    if subject.variant.scale == 2:  # attention does not know the scale
+        for attention in models.supported(subject.name)[1:]:
+            close(subject.run(subject.again(attention)), subject.out)
 
 
+@bodies
 def test_float64_agrees(subject: Subject) -> None:
     wide = subject.run(subject.again().double(), subject.x.double())
     assert wide.dtype == torch.float64
     close(subject.out.double(), wide, 1e-3)
 
 
+@bodies
 def test_maps_can_be_captured(subject: Subject) -> None:
     points = [m for m in subject.model.modules() if isinstance(m, MapPoint)]
     seen: list[Tensor] = []
@@ -202,15 +237,16 @@ def test_maps_can_be_captured(subject: Subject) -> None:
     for hook in hooks:
         hook.remove()
     assert len(seen) >= len(points)
-    assert bool(points) == ("sdpa" in network(subject.name).ATTENTION or subject.variant.family == "hit")
+    assert bool(points) == (subject.variant.model not in MAPLESS)
     close(out, subject.out)
-    close(subject.run(subject.model), subject.out)
 
 
+@bodies
 def test_a_checkpoint_brings_the_weights_back(subject: Subject, tmp_path: Path) -> None:
-    torch.save({"params_ema": subject.model.state_dict()}, tmp_path / "weights.pth")
-    other = models.load_checkpoint(models.create(subject.name), tmp_path / "weights.pth")
-    assert torch.equal(subject.run(other), subject.out)
+    wanted = subject.model.state_dict()
+    torch.save({"params_ema": wanted}, tmp_path / "weights.pth")
+    found = models.load_checkpoint(models.create(subject.name), tmp_path / "weights.pth").state_dict()
+    assert all(torch.equal(found[k], wanted[k]) for k in wanted)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +263,7 @@ def test_gradients_reach_every_trainable_parameter(model: str, forward: str) -> 
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 5), (40, 7)])
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 18)])
 def test_small_images_work_or_are_refused_in_a_sentence(model: str, height: int, width: int) -> None:
     x = torch.rand(1, 3, height, width)
     with torch.inference_mode():
@@ -246,21 +282,14 @@ def test_small_images_work_or_are_refused_in_a_sentence(model: str, height: int,
 # The catalogue
 
 
-def test_every_file_is_a_listed_family_and_builds_what_is_listed() -> None:
-    assert {p.stem for p in ROOM.glob("*.py")} - NOT_FAMILIES == {family.name for family in models.FAMILIES}
-    for family in models.FAMILIES:
-        built = importlib.import_module(f"workbench.models.{family.name}").MODELS
-        assert tuple(built) == family.models
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_an_attention_that_a_model_lacks_is_refused_with_the_reason(model: str) -> None:
-    known = network(f"{model}-x2").ATTENTION
+    known = models.supported(f"{model}-x2")
     assert known[0] == "naive"
     for attention in set(IMPLEMENTATIONS) - set(known):
         with pytest.raises(UserError) as refused:
             models.create(f"{model}-x2", attention=attention)
-        note = network(f"{model}-x2").ATTENTION_NOTE
+        note = network(model).ATTENTION_NOTE
         assert str(refused.value) == (
             f"{model}-x2 has no attention implementation {attention!r}: {note} Known for it: {', '.join(known)}."
         )

@@ -303,11 +303,29 @@ def test_pictures_are_pictures(written):
         assert len(content) > 5000
 
 
+def test_a_picture_has_a_point_for_each_figure_that_was_compared_and_shows_its_verdict(make_record):
+    published = papers.TABLES["esc-table2"]
+    records = (
+        make_record("esc-x4", values=(967_500,)),
+        make_record("esc-x4", "macs", values=(149_190_176_000,)),
+        make_record("esc-light-x4", "macs", values=(1,)),
+        make_record("esc-x2", "macs", status="failed", reason="x"),
+    )
+    cells = judge.judge(published, store.Contents(records, ()).newest())
+    panels = report.picture(published, cells).axes
+    assert [p.get_title(loc="left") for p in panels] == ["×2", "×3", "×4"]
+    points = [[line for line in p.lines if line.get_marker() != "None"] for p in panels]
+    assert list(map(len, points)) == [0, 0, sum(c.difference is not None for c in cells)]
+    crossed = [p for p in points[2] if p.get_marker() == "x"]
+    assert [round(p.get_xdata()[0]) for p in crossed] == [-100]
+    assert sum(p.get_markerfacecolor() == "white" for p in points[2]) == len(crossed)
+
+
 def test_the_same_records_give_the_same_bytes_without_torch(make_record, filled, tmp_path, python, monkeypatch):
     folder = filled(
         make_record("esc-x4", values=(967_500,)),
         make_record("esc-x4", "macs", values=(149_190_176_000,)),
-        make_record("esc-light-x4", "macs", values=(91_040_275_200,)),
+        *(make_record(f"{name}-x{s}", "macs", values=(s,)) for name in ("esc-light", "hit-srf") for s in (2, 3, 4)),
     )
     for seed in ("1", "2"):
         monkeypatch.setenv("PYTHONHASHSEED", seed)

@@ -105,6 +105,25 @@ def test_a_value_that_is_no_number_is_refused_and_leaves_nothing_behind(make_rec
     assert [r.variant for r in store.read(tmp_path).records] == ["esc-x4", "esc-x2"]
 
 
+def test_a_record_is_one_write_and_is_on_the_disk_when_append_returns(make_record, tmp_path, monkeypatch):
+    calls = []
+
+    def watch(name):
+        real = getattr(os, name)
+
+        def watched(handle, *rest):
+            calls.append(f"{name} {'folder' if os.path.isdir(f'/dev/fd/{handle}') else 'file'}")
+            return real(handle, *rest)
+
+        monkeypatch.setattr(os, name, watched)
+
+    with store.Writer(tmp_path) as writer:
+        for name in ("write", "fsync"):
+            watch(name)
+        writer.append([make_record(), make_record("esc-x2")])
+    assert calls == ["fsync folder", "write file", "fsync file", "write file", "fsync file"]
+
+
 # --- which record wins
 
 

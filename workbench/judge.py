@@ -97,12 +97,14 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record)
     if cuts_to(value, printed):
         return found("explained", f"{record.values[0]:,} was cut off, not rounded", record)
-    untried = []
+    untried, near = [], {table.protocol: record.values[0]}
     for name in table.alternatives:
         other = _answer(row, column, name, known)
         if other is None or other.status != "ok":
             untried.append(name)
-        elif rounds_to(Decimal(other.values[0]) / Decimal(column.factor), printed):
+            continue
+        near[name] = other.values[0]
+        if rounds_to(Decimal(other.values[0]) / Decimal(column.factor), printed):
             title = protocols.find(name).title
             own = f"{table.protocol} gives {record.values[0] / column.factor:.6g}"
             return found("explained", f"protocol {name} ({title}); {own}", other, name)
@@ -111,7 +113,10 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         commands = " ".join(f"--protocol {name}" for name in untried)
         more = f"workbench measure {row.variant} --probe {column.probe} {commands}"
         return found("differs", f"{own}; protocols not tried yet, which may explain it: {more}", record)
+    nearest = min(near, key=lambda name: abs(Decimal(near[name]) / Decimal(column.factor) - Decimal(printed)))
     others = f"; nor does any of {', '.join(table.alternatives)} give the printed digits" if table.alternatives else ""
+    if nearest != table.protocol:
+        others += f"; nearest is {nearest} with {near[nearest]:,}"
     return found("differs", own + others, record)
 
 

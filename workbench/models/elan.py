@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .parts.attention import IMPLEMENTATIONS, MapPoint, attend
 from .parts.layers import DIV2K_MEAN, Upsampler
+from .parts.precision import full_precision, wide
 from .parts.slabs import slabs
 from .parts.windows import extend, missing
 
@@ -67,7 +68,7 @@ class LFE(nn.Module):
         hidden[:, :, 0] = 0
         hidden[:, :, -1] = 0
         inner = hidden[:, :, 1:-1]
-        rows = list(slabs(x, height, 2 * b * width * hidden.shape[1]))  # up to two such temporaries at once
+        rows = list(slabs(x, height, b * width * hidden.shape[1]))
         for slab in rows:
             inner[:, :, slab] = F.relu_(pointwise(out[:, :, slab], self.conv0.shift_conv.conv1x1))
         for slab in rows:
@@ -85,10 +86,9 @@ class GMSA(nn.Module):
     thereby never holds more than a slab of them.
     """
 
-    def __init__(self, asks: bool, shifted: bool, attention: str, lean: bool):
+    def __init__(self, asks: bool, shifted: bool, attention: str):
         super().__init__()
         self.attention = attention
-        self.lean = lean
         self.each = (1 + asks) * PART  # channels that the projection makes for one window size
         projected = self.each * len(WINDOWS)
         self.project_inp = nn.Sequential(nn.Conv2d(CHANNELS, projected, 1), nn.BatchNorm2d(projected))
@@ -127,7 +127,7 @@ class GMSA(nn.Module):
             return attend(q, q, v, scale=1.0, attention=self.attention, point=point)[:, 0]
         out = torch.empty_like(v)
         windows, tokens = q.shape[:2]
-        for slab in slabs(q, windows, 2 * tokens**2, whole=point.watched):  # logits and map at once
+        for slab in slabs(q, windows, tokens**2, whole=point.watched):
             out[slab] = point(self_map(q[slab])) @ v[slab]
         return out
 
@@ -152,11 +152,10 @@ def pointwise(x: Tensor, conv: nn.Module, rows: slice = slice(None)) -> Tensor:
 
 def self_map(q: Tensor) -> Tensor:  # (windows, N, 20) -> (windows, N, N)
     """softmax(q q^T), in float32 at least: unscaled logits go beyond float16, and bfloat16 is too coarse for them."""
-    if q.dtype in (torch.float16, torch.bfloat16):
-        with torch.autocast("cpu" if q.is_meta else q.device.type, enabled=False):
-            return self_map(q.float()).to(q.dtype)
-    attn = q @ q.transpose(-2, -1)
-    return attn.softmax(dim=-1)
+    with full_precision(q) as full:
+        full = wide(full)
+        attn = full @ full.transpose(-2, -1)
+        return attn.softmax(dim=-1).to(q.dtype)
 
 
 def roll(x: Tensor, by: int) -> Tensor:  # (B, C, H, W); round the edges, without a mask
@@ -185,7 +184,7 @@ class ELAB(nn.Module):
         super().__init__()
         self.lean = lean
         self.modules_lfe = nn.ModuleDict({f"lfe_{j}": LFE() for j in range(2)})
-        self.modules_gmsa = nn.ModuleDict({f"gmsa_{j}": GMSA(j == 0, shifted, attention, lean) for j in range(2)})
+        self.modules_gmsa = nn.ModuleDict({f"gmsa_{j}": GMSA(j == 0, shifted, attention) for j in range(2)})
 
     def forward(self, x: Tensor) -> Tensor:
         sparing = self.lean and not (self.training or torch.is_grad_enabled())
@@ -207,7 +206,12 @@ class MeanShift(nn.Conv2d):
 
 
 class ELAN(nn.Module):
-    """ELAN-light. Its images, in and out, have pixels from 0 to 255."""
+    """ELAN-light. Its images, in and out, have pixels from 0 to 255.
+
+    Without a scale the softmax is nearly hard, so that where weights are large a last bit can turn the image. On a CPU
+    the lean forward therefore rounds as the faithful one does: no norm is folded into a convolution, and the dense
+    convolutions keep their layout.
+    """
 
     ATTENTION = IMPLEMENTATIONS
 
@@ -229,7 +233,7 @@ class ELAN(nn.Module):
         x = extend(x, missing(height, multiple), missing(width, multiple))
         x = self.head(self.sub_mean(x))
         if self.lean:
-            x = x.contiguous(memory_format=torch.channels_last)
+            x = x.contiguous(memory_format=torch.channels_last)  # as tokens lie
         x = self.body(x) + x
         if self.lean:
             x = x.contiguous()

@@ -4,7 +4,7 @@ fvcore's convention (what papers of this field mean by FLOPs): one multiply-add 
 matrix products at their multiply-adds, layer, group and instance norms at 5 per input element (4 without affine
 weights), batch norms at 2 in eval and 5 in train (1 and 4 without), adaptive average pooling at 1 per input element,
 bilinear upsampling at 4 per output element. Nothing else has a price: not softmax, GELU, sums, fused attention.
-Where fvcore reads an einsum's cost from a text of four digits, the exact product is taken.
+An einsum costs what fvcore reads from a text of four digits: its counts are rounded, and printed tables carry that.
 """
 
 from __future__ import annotations
@@ -103,15 +103,27 @@ def _addmm(call: Call) -> int:
 
 
 def _einsum(call: Call) -> int:
+    """fvcore knows two equations; of others it halves numpy's operation count, read from a text of four digits."""
     equation, operands = call.arguments[:2]
     if len(operands) > 2 or "." in equation:
         raise NotImplementedError(f"no price for the einsum {equation!r} of {len(operands)} operands")
     inputs, _, output = equation.replace(" ", "").partition("->")
-    sizes = {
-        i: s for term, shape in zip(inputs.split(","), operands, strict=True) for i, s in zip(term, shape, strict=True)
-    }
-    summed = set(sizes) - set(output)
-    return _size(sizes.values()) if summed else _size(sizes.values()) // 2
+    sizes: dict[str, int] = {}
+    for term, shape in zip(inputs.split(","), operands, strict=True):
+        sizes.update(zip(term, shape, strict=True))
+    product = _size(sizes.values())
+    if _anonymous(equation) in ("abc,abd->acd", "abc,adc->adb"):
+        return product
+    summed = bool(set(sizes) - set(output))
+    operations = product * (max(1, len(operands) - 1) + summed)
+    return int(float(f"{operations:.3e}") // 2)
+
+
+def _anonymous(equation: str) -> str:
+    """The same equation with its indices named in the order they come."""
+    equation = equation.replace(" ", "")
+    names = dict.fromkeys(c for c in equation if c.isalpha())
+    return equation.translate({ord(name): 97 + i for i, name in enumerate(names)})
 
 
 def _norm(affine: int, keyword: str) -> Callable[[Call], int]:

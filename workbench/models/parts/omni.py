@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .attention import MapPoint
 from .cache import Kept
 from .layers import Upsampler
+from .precision import wide
 from .windows import at_least, missing, relative_index
 
 WINDOW = 8
@@ -29,11 +30,6 @@ def overwrites(lean: bool) -> bool:
 def plus(fresh: Tensor, x: Tensor, lean: bool) -> Tensor:
     """The sum of both, written over `fresh` where that is allowed."""
     return fresh.add_(x) if overwrites(lean) else fresh + x
-
-
-def wide(x: Tensor) -> Tensor:
-    """float32 in place of the half precisions, for squares and small divisors."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 class Frame(nn.Module):

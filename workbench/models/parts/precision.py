@@ -1,4 +1,4 @@
-"""Steps that overflow in half precision, kept in float32 when a caller runs the network under autocast."""
+"""Steps that overflow or lose too much in half precision, kept in float32."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def full_precision(x: Tensor) -> Iterator[Tensor]:
         return
     with torch.autocast(x.device.type, enabled=False):
         yield x.float()
+
+
+def wide(x: Tensor) -> Tensor:
+    """float32 in place of the half precisions, for squares and small divisors."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

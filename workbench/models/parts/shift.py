@@ -20,8 +20,7 @@ class Block(nn.Module):
     """Attention in windows and a feed-forward layer, each of them normed before and added to its input.
 
     `attn` maps (windows, N, C) and a mask (windows, N, M) to (windows, N, C) and holds a MapPoint `map`; `mlp` maps
-    tokens and the size of their map to tokens. The mask of a shifted block is a stored buffer, made for 64x64 pixels;
-    a checkpoint may lack it, and the position index.
+    tokens and the size of their map to tokens. The mask of a shifted block is a stored buffer, made for 64x64 pixels.
     """
 
     attn_mask: Tensor | None
@@ -53,7 +52,8 @@ class Block(nn.Module):
         self.drop = DropPath(rate)
         self.register_buffer("attn_mask", mask)
         self.kept = Kept()
-        self.register_load_state_dict_pre_hook(_constants_are_ours)  # type: ignore[no-untyped-call]
+        if lean:
+            self.register_state_dict_post_hook(_own_constants)  # type: ignore[no-untyped-call]
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:  # (B, H * W, C), sides in whole windows
         if self.lean and not (self.training or torch.is_grad_enabled()):
@@ -74,7 +74,7 @@ class Block(nn.Module):
         if width == self.window and not self.shift:
             out = out.clone()  # a raster of one window across is cut without a copy
         count, tokens = out.shape[:2]
-        for slab in slabs(x, count, 2 * self.heads * tokens * tokens // self.cell**2, whole=self.watched):
+        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.watched):
             self.add_to(out[slab], self.stored_mask(b, height, width, slab))
         out = merge(out, self.window, height, width)
         out = self.roll(out, self.shift)
@@ -141,9 +141,7 @@ def like_stored(rows: int, columns: int, stored: int, device: torch.device) -> T
     return (bottom[:, None] * stored + right).flatten()
 
 
-def _constants_are_ours(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
-    """Buffers follow from the architecture: ours stand in for those a checkpoint lacks or has for another size."""
+def _own_constants(module: nn.Module, state: dict[str, Any], prefix: str, _: Any) -> None:
+    """Lean blocks share their constants, which a saved state dict must not."""
     for name, buffer in module.named_buffers():
-        found = state.get(prefix + name)
-        if found is None or found.shape != buffer.shape:
-            state[prefix + name] = buffer
+        state[prefix + name] = buffer.clone()

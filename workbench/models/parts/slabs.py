@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-SLAB = 32 * 2**20  # bytes
-CPU_SLAB = 4 * 2**20  # bytes that stay in a core's cache
+SLAB = 16 * 2**20  # bytes
+CPU_SLAB = 2 * 2**20  # bytes, so that two temporaries in a row stay in cache
 
 
 def slabs(like: Tensor, count: int, each: int, whole: bool = False) -> Iterator[slice]:

@@ -74,13 +74,6 @@ def relative_index(window: int) -> Tensor:
     return dy * (2 * window - 1) + dx
 
 
-def shift_mask(height: int, width: int, window: int, shift: int, device: torch.device | str = "cpu") -> Tensor:
-    """(windows, window^2, window^2): 0 where two tokens of the rolled map were neighbours before, -100 elsewhere."""
-    regions = region_labels(height, width, window, shift, device)
-    labels = partition(regions, window).squeeze(-1)  # (windows, window^2)
-    return (labels[:, :, None] != labels[:, None, :]).float() * -100.0
-
-
 def region_labels(
     height: int, width: int, window: int, shift: int, device: torch.device | str | None = "cpu"
 ) -> Tensor:
