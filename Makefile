@@ -10,7 +10,7 @@ reproduce: .venv/ready ## measure, run the notebooks, write results/ (ARGS=--qui
 	@$(BIN)/workbench reproduce $(ARGS)
 
 test: .venv/ready ## run the test suite (ARGS="-k store")
-	@$(BIN)/python -m pytest -q $(ARGS)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
