@@ -35,8 +35,8 @@ MISTAKES = {
     "an unknown probe": (("measure", "esc-x4", "--probe", "flops"), "No probe 'flops'.", "Known: params, macs"),
     "an unknown protocol": (
         ("measure", "esc-x4", "--protocol", "ESC_ceil"),
-        "No protocol 'ESC_ceil'. Did you mean 'esc-ceil'",
-        "Known: esc, esc-ceil, ",
+        "No protocol 'ESC_ceil'. Did you mean 'esc+ceil'",
+        "Known: esc, esc+ceil, ",
     ),
     "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table2'", "esc-table2"),
     "an unknown format": (
@@ -196,11 +196,11 @@ def test_force_measures_again_and_answers_with_the_new_record(workbench, tmp_pat
 
 
 def test_globs_probes_and_protocols_are_asked_for_together(workbench, tmp_path):
-    words = "measure esc-fp-* --probe params --probe macs --protocol esc --protocol esc-ceil --json".split()
+    words = "measure esc-fp-* --probe params --probe macs --protocol esc --protocol esc+ceil --json".split()
     read = json.loads(workbench(*words, "--records", tmp_path).out)
     assert [(r["variant"], r["protocol"], r["probe"]) for r in read] == [
         (f"esc-fp-x{scale}", protocol, probe)
-        for scale in (2, 3, 4) for protocol in ("esc", "esc-ceil") for probe in ("params", "macs")
+        for scale in (2, 3, 4) for protocol in ("esc", "esc+ceil") for probe in ("params", "macs")
     ]  # fmt: skip
     assert len(store.read(tmp_path).records) == 3 + 4  # parameters once a scale, multiply-adds twice at x3
 

@@ -32,11 +32,11 @@ def test_a_name_that_picks_nothing_is_an_error_though_others_pick_something(name
 
 
 def test_every_variant_is_asked_for_under_every_protocol_by_every_probe():
-    asked = execute.requests(["esc-x2", "esc-x3"], ["params", "macs"], ["esc", "esc-ceil"])
+    asked = execute.requests(["esc-x2", "esc-x3"], ["params", "macs"], ["esc", "esc+ceil"])
     assert [str(r) for r in asked] == [
         f"{probe} of {variant} under {protocol}"
         for variant in ("esc-x2", "esc-x3")
-        for protocol in ("esc", "esc-ceil")
+        for protocol in ("esc", "esc+ceil")
         for probe in ("params", "macs")
     ]
 
@@ -69,9 +69,9 @@ def test_force_measures_what_is_known(make_record, request_for):
 
 @pytest.mark.parametrize("force", [False, True])
 def test_two_protocols_of_the_same_conditions_are_one_measurement(request_for, force):
-    floor, ceil = (request_for("esc-x4", "macs", p) for p in ("esc", "esc-ceil"))
+    floor, ceil = (request_for("esc-x4", "macs", p) for p in ("esc", "esc+ceil"))
     assert execute.missing([floor, ceil, floor], {}, force) == [floor]
-    floor, ceil = (request_for("esc-x3", "macs", p) for p in ("esc", "esc-ceil"))
+    floor, ceil = (request_for("esc-x3", "macs", p) for p in ("esc", "esc+ceil"))
     assert execute.missing([floor, ceil], {}, force) == [floor, ceil]
 
 
@@ -106,8 +106,8 @@ def test_a_timed_probe_is_missing_on_another_machine_and_a_count_is_not(make_rec
 
 def test_an_answer_carries_the_protocol_that_was_asked_for(make_record, request_for):
     records = known(make_record("esc-x4", "macs", "esc", values=(7,)))
-    answer = execute.answer(request_for("esc-x4", "macs", "esc-ceil"), records)
-    assert (answer.protocol, answer.values) == ("esc-ceil", (7,))
+    answer = execute.answer(request_for("esc-x4", "macs", "esc+ceil"), records)
+    assert (answer.protocol, answer.values) == ("esc+ceil", (7,))
 
 
 # --- one measurement here

@@ -16,7 +16,7 @@ PARAMS = Column("params_k", "Params", "K", "params", 1e3, "low", "nothing")
 PSNR = Column("psnr", "PSNR", "dB", "no-such-probe", 1, "high", "a test set")
 
 
-def table(*rows, columns=(MACS,), alternatives=("esc-ceil", "esc-no-layer-norm")):
+def table(*rows, columns=(MACS,), alternatives=("esc+ceil", "esc+no-layer-norm")):
     return Table("made", "A made table", "none", "A paper, Table 1", "esc", alternatives, columns, rows)
 
 
@@ -28,7 +28,7 @@ def row(printed, variant="esc-x3", column="flops_g"):
 def judged(make_record):
     """The verdict on one printed figure, given what each protocol measured."""
 
-    def judged(printed, alternatives=("esc-ceil", "esc-no-layer-norm"), **measured):
+    def judged(printed, alternatives=("esc+ceil", "esc+no-layer-norm"), **measured):
         records = [
             make_record("esc-x3", "macs", protocol.replace("_", "-"), values=(value,))
             for protocol, value in measured.items()
@@ -94,20 +94,20 @@ def test_a_figure_that_was_cut_off_is_explained(judged):
 
 def test_a_figure_of_another_protocol_is_explained_by_it(judged):
     cell = judged("268.2", esc=267_612_860_160, esc_ceil=268_240_000_000)
-    assert (cell.verdict, cell.protocol, cell.measured) == ("explained", "esc-ceil", 268.24)
-    assert cell.why == f"protocol esc-ceil ({protocols.find('esc-ceil').title}); esc gives 267.613"
+    assert (cell.verdict, cell.protocol, cell.measured) == ("explained", "esc+ceil", 268.24)
+    assert cell.why == f"protocol esc+ceil ({protocols.find('esc+ceil').title}); esc gives 267.613"
 
 
 def test_the_first_protocol_that_explains_is_named(judged):
     cell = judged("268.2", esc=1, esc_ceil=2, esc_no_layer_norm=268_240_000_000)
-    assert (cell.verdict, cell.protocol) == ("explained", "esc-no-layer-norm")
+    assert (cell.verdict, cell.protocol) == ("explained", "esc+no-layer-norm")
 
 
 def test_a_figure_that_no_protocol_gives_differs(judged):
     cell = judged("300.0", esc=267_612_860_160, esc_ceil=2, esc_no_layer_norm=3)
     assert (cell.verdict, cell.protocol, cell.measured) == ("differs", "esc", 267.61286016)
     assert cell.why == (
-        "esc gives 267,612,860,160; nor does any of esc-ceil, esc-no-layer-norm give the printed digits"
+        "esc gives 267,612,860,160; nor does any of esc+ceil, esc+no-layer-norm give the printed digits"
     )
 
 
@@ -116,7 +116,7 @@ def test_a_figure_that_differs_names_the_protocols_that_were_not_tried(judged):
     assert cell.verdict == "differs"
     assert cell.why.endswith(
         "protocols not tried yet, which may explain it: "
-        "workbench measure esc-x3 --probe macs --protocol esc-no-layer-norm"
+        "workbench measure esc-x3 --probe macs --protocol esc+no-layer-norm"
     )
 
 
@@ -127,19 +127,19 @@ def test_a_figure_with_no_other_protocol_to_try_just_differs(judged):
 def test_a_protocol_that_failed_was_not_tried(make_record):
     records = [
         make_record("esc-x3", "macs", values=(1,)),
-        make_record("esc-x3", "macs", "esc-ceil", status="failed", reason="ZeroDivisionError: by zero"),
+        make_record("esc-x3", "macs", "esc+ceil", status="failed", reason="ZeroDivisionError: by zero"),
     ]
-    made = table(row("300.0"), alternatives=("esc-ceil",))
+    made = table(row("300.0"), alternatives=("esc+ceil",))
     (cell,) = judge.judge(made, store.Contents(tuple(records), ()).newest())
     assert cell.verdict == "differs"
     assert "not tried yet" in cell.why
-    assert "--protocol esc-ceil" in cell.why
+    assert "--protocol esc+ceil" in cell.why
 
 
 def test_a_protocol_of_the_same_conditions_was_tried(make_record):
     known = store.Contents((make_record("esc-x4", "macs", values=(1,)),), ()).newest()
-    (cell,) = judge.judge(table(row("300.0", "esc-x4"), alternatives=("esc-ceil",)), known)
-    assert "nor does any of esc-ceil" in cell.why
+    (cell,) = judge.judge(table(row("300.0", "esc-x4"), alternatives=("esc+ceil",)), known)
+    assert "nor does any of esc+ceil" in cell.why
 
 
 def test_a_cell_without_a_record_names_the_command_that_would_measure_it(judged):

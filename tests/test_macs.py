@@ -13,7 +13,9 @@ from torch import nn
 
 from workbench import models
 from workbench.probes import macs
-from workbench.protocols import ESC, PROTOCOLS
+from workbench.protocols import PROTOCOLS, find
+
+ESC = PROTOCOLS["esc"]
 
 
 class Does(nn.Module):
@@ -175,7 +177,7 @@ def test_flex_attention_is_marked():
 
 def test_layer_norms_are_left_out_by_the_protocol_that_says_so_and_are_named():
     net = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
-    reading = count(net, 2, 4, protocol=PROTOCOLS["esc-no-layer-norm"])
+    reading = count(net, 2, 4, protocol=find("esc+no-layer-norm"))
     assert reading.details["by_operator"] == {"linear": 32}
     assert reading.details["uncounted"] == {"layer_norm": 1}
 
@@ -199,7 +201,7 @@ def scan():
 
 def test_a_selective_scan_is_heavy_and_priced_only_by_the_protocol_that_says_so(scan):
     b, d, length, n = 2, 6, 10, 16
-    without, priced = (count(scan, b, d, length, protocol=PROTOCOLS[p]) for p in ("esc", "esc-scan"))
+    without, priced = (count(scan, b, d, length, protocol=find(p)) for p in ("esc", "esc+scan"))
     assert (without.values, without.details["uncounted_heavy"]) == ((0,), ["selective_scan"])
     assert priced.details["by_operator"] == {"selective_scan": 9 * b * length * d * n + b * d * length}
     assert priced.details["uncounted"] == {}

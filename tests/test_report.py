@@ -26,7 +26,7 @@ MADE = Table(
     "a paper",
     "A paper, Table 1",
     "esc",
-    ("esc-ceil",),
+    ("esc+ceil",),
     COLUMNS,
     (
         Row(AWKWARD, 2, "esc-x2", {"flops_g": "592.0", "params_k": "947", "psnr": "38.14"}),
@@ -45,7 +45,7 @@ def records(make_record):
         make_record("esc-x2", "macs", values=(591_983_033_600,)),
         make_record("esc-x2", "params", values=(946_728,)),
         make_record("esc-x3", "macs", values=(267_612_860_160,)),
-        make_record("esc-x3", "macs", "esc-ceil", values=(268_240_000_000,)),
+        make_record("esc-x3", "macs", "esc+ceil", values=(268_240_000_000,)),
         make_record("esc-x3", "params", values=(955_383,)),
         make_record("hit-srf-x3", "macs", status="failed", reason="Error: <broken> & | \\ _ of two\nlines"),
         make_record("esc-fp-x3", "macs", values=(110_027_399_680,), details={"uncounted_heavy": ["selective_scan"]}),
@@ -87,7 +87,7 @@ def test_json_is_an_array_of_cells_with_the_public_fields(cells):
     first, explained = read[0], next(c for c in read if c["verdict"] == "explained")
     assert (first["method"], first["reported"], first["measured"]) == (AWKWARD, 592.0, 591.9830336)
     assert (first["unit"], first["protocol"], first["verdict"]) == ("G", "esc", "reproduced")
-    assert explained["protocol"] == "esc-ceil"
+    assert explained["protocol"] == "esc+ceil"
     missing = next(c for c in read if c["column"] == "psnr" and c["method"] == "Plain" and c["scale"] == 3)
     assert (missing["reported"], missing["measured"], missing["verdict"]) == (None, None, "not printed")
 
@@ -128,7 +128,7 @@ def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
 def test_markdown_says_what_is_behind_each_cell_that_is_not_reproduced(cells):
     text = report.render(MADE, cells, "md")
     notes, gaps = text.split("## Notes")[1].split("## Not measured")
-    assert f"- {AWKWARD} x3, flops_g: explained: protocol esc-ceil" in notes
+    assert f"- {AWKWARD} x3, flops_g: explained: protocol esc+ceil" in notes
     assert "- Third x3, flops_g: differs: esc gives 110,027,399,680; " in notes
     assert "hit-srf-x3" not in notes
     assert "Plain x3: flops_g: failed: Error: <broken> & | \\ _ of two lines\n" in gaps

@@ -5,10 +5,12 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from workbench.protocols import ESC, PROTOCOLS
+from workbench.protocols import PROTOCOLS, find
+
+ESC = PROTOCOLS["esc"]
 from workbench.spec import Input, Protocol, unknown
 
-CEIL = PROTOCOLS["esc-ceil"]
+CEIL = find("esc+ceil")
 
 
 @pytest.mark.parametrize(
@@ -82,8 +84,8 @@ def test_nouns_cannot_be_changed():
 
 
 def test_an_unknown_name_among_few_names_them_all():
-    assert str(unknown("protocol", "ecs", ["esc", "esc-ceil"], "workbench protocols")) == (
-        "No protocol 'ecs'. Did you mean 'esc'? Known: esc, esc-ceil."
+    assert str(unknown("protocol", "ecs", ["esc", "esc+ceil"], "workbench protocols")) == (
+        "No protocol 'ecs'. Did you mean 'esc'? Known: esc, esc+ceil."
     )
 
 

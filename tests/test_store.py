@@ -153,7 +153,7 @@ def test_a_thing_is_its_variant_probe_version_and_conditions(make_record, filled
         make_record(probe_version=one.probe_version + 1),
         make_record(conditions={"counting": {"parameters": "trainable"}}),
     ]
-    same = [make_record(protocol="esc-ceil"), make_record(machine="another"), make_record(environment={"cores": 1})]
+    same = [make_record(protocol="esc+ceil"), make_record(machine="another"), make_record(environment={"cores": 1})]
     assert len(store.read(filled(one, *others, *same)).newest()) == 1 + len(others)
 
 

@@ -1,45 +1,129 @@
-"""The named ways to measure. A protocol is data: whoever disputes a figure names another one."""
+"""The named ways to measure. A protocol is data: whoever disputes a figure names another one.
+
+A name is that of a protocol, followed by the modifiers that change it: `esc`, `esc+ceil`, `fvcore+ceil+scan`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
 
-from workbench.spec import Counting, Input, Protocol, unknown
+from workbench.spec import Counting, Protocol, UserError, unknown
 
-ESC = Protocol(
-    "esc",
-    "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention for counting",
-)
+
+@dataclass(frozen=True)
+class Modifier:
+    """A change to one part of a protocol, by name."""
+
+    name: str
+    title: str
+    part: str
+    """The field of Protocol that it changes."""
+    changes: Mapping[str, Any]
+    """Fields of that part, and what they become."""
+
 
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
-        ESC,
-        replace(
-            ESC,
-            name="esc-ceil",
-            title="as esc, with LR side ceil(side / scale): 427 in place of 426 at x3",
-            input=Input(rounding="ceil"),
+        Protocol(
+            "esc",
+            "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention for counting",
         ),
-        replace(
-            ESC,
-            name="esc-no-layer-norm",
-            title="as esc, layer norms not counted: stock fvcore raises on those of six dimensions",
-            counting=Counting(layer_norm=False),
+        Protocol("hitsr", "HiT-SR (ECCV 2024): HR 1280x720, LR side floor(side / scale), fvcore's convention"),
+        Protocol(
+            "fvcore",
+            "fvcore at HR 1280x720: convolutions, linear layers, matrix products, einsum, norms, adaptive pooling and "
+            "bilinear upsampling have a price; nothing else has",
         ),
-        replace(
-            ESC,
-            name="esc-scan",
-            title="as esc, with the MambaIR repository's price of a selective scan: 9 B L D N + B D L",
-            counting=Counting(selective_scan=True),
+        Protocol(
+            "torch",
+            "torch's FlopCounterMode, halved: convolutions, matrix products and fused attention have a price",
+            counting=Counting(convention="torch"),
+        ),
+        Protocol(
+            "hooks",
+            "hooks on modules, with the rules of thop: what has no module of its own, or no rule, is not seen",
+            counting=Counting(convention="hooks", parameters="hook-visible"),
         ),
     )
 }
 
+MODIFIERS: dict[str, Modifier] = {
+    m.name: m
+    for m in (
+        Modifier("ceil", "LR side ceil(side / scale): 427 in place of 426 at x3", "input", {"rounding": "ceil"}),
+        Modifier("train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}),
+        Modifier("sdpa", "attention through torch's fused kernel", "build", {"attention": "sdpa"}),
+        Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
+        Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
+        Modifier("unpadded", "pixels that the network adds are not counted", "counting", {"padding": False}),
+        Modifier("no-layer-norm", "layer norms are not counted", "counting", {"layer_norm": False}),
+        Modifier(
+            "scan",
+            "a selective scan costs 9 B L D N + B D L, as in the MambaIR repository",
+            "counting",
+            {"selective_scan": True},
+        ),
+        Modifier("twice", "a multiply-add counts as two operations", "counting", {"each": 2}),
+        Modifier("trainable", "only parameters that training may change", "counting", {"parameters": "trainable"}),
+        Modifier("no-blocks", "memory as asked for, rounded to 512 bytes", "planning", {"blocks": False}),
+        Modifier("no-cublas", "no workspace of cuBLAS", "planning", {"cublas_workspace": 0}),
+        Modifier("hopper", "the workspace cuBLAS takes on Hopper, 32 MiB", "planning", {"cublas_workspace": 32 * 2**20}),
+        Modifier(
+            "no-attention-extras",
+            "fused attention takes its output only",
+            "planning",
+            {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
+        ),
+    )
+}
+
+CANDIDATES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "macs": (
+        ("fvcore", "torch", "hooks"),
+        ("sdpa", "train", "ceil", "unpadded", "no-layer-norm", "scan", "twice"),
+    ),
+    "params": (("fvcore", "fvcore+trainable", "hooks"), ()),
+}
+"""For a probe, the protocols that could have made a printed figure: each of the first with any of the second."""
+
 
 def find(name: str) -> Protocol:
-    """The protocol of that name, or a UserError with its nearest neighbours."""
-    try:
-        return PROTOCOLS[name]
-    except KeyError:
-        raise unknown("protocol", name, PROTOCOLS, "workbench protocols") from None
+    """The protocol of that name, its modifiers applied, or a UserError with the nearest names."""
+    base, *modifiers = name.split("+")
+    if base not in PROTOCOLS:
+        raise unknown("protocol", base, PROTOCOLS, "workbench protocols")
+    protocol = PROTOCOLS[base]
+    changed: dict[tuple[str, str], str] = {}
+    for modifier in modifiers:
+        if modifier not in MODIFIERS:
+            raise unknown("modifier of a protocol", modifier, MODIFIERS, "workbench protocols")
+        found = MODIFIERS[modifier]
+        for field in found.changes:
+            if (other := changed.setdefault((found.part, field), modifier)) != modifier:
+                raise UserError(f"Protocol {name!r}: +{other} and +{modifier} both set {field!r}; keep one of them.")
+        protocol = replace(protocol, **{found.part: replace(getattr(protocol, found.part), **found.changes)})
+    if not modifiers:
+        return protocol
+    ordered = [m for m in MODIFIERS if m in modifiers]
+    title = "; ".join([protocol.title, *(MODIFIERS[m].title for m in ordered)])
+    return replace(protocol, name="+".join([base, *ordered]), title=title)
+
+
+@lru_cache
+def space(probe: str) -> tuple[Protocol, ...]:
+    """Every protocol that could have made a printed figure of a probe, the simplest first."""
+    bases, additions = CANDIDATES[probe]
+    chosen = [c for size in range(len(additions) + 1) for c in itertools.combinations(additions, size)]
+    return tuple(find("+".join([base, *modifiers])) for modifiers in chosen for base in bases)
+
+
+def simpler(name: str) -> Iterator[str]:
+    """The names with one modifier less."""
+    base, *modifiers = name.split("+")
+    for left_out in modifiers:
+        yield "+".join([base, *(m for m in modifiers if m != left_out)])

@@ -71,20 +71,44 @@ class Build:
     """`naive`, `sdpa` or `flex`: the same function through three implementations."""
     forward: Literal["faithful", "lean"] = "faithful"
     """`faithful` works in the official code's order; `lean` computes the same with less."""
+    mode: Literal["eval", "train"] = "eval"
+    """Whether its modules stand as for inference or as for training."""
 
 
 @dataclass(frozen=True)
 class Counting:
     """What counts as a multiply-add and as a parameter."""
 
-    convention: Literal["fvcore"] = "fvcore"
+    convention: Literal["fvcore", "torch", "hooks"] = "fvcore"
     """The set of operators that have a price, and the prices."""
     layer_norm: bool = True
-    """Whether layer norms are counted (5 per element); stock fvcore cannot count some of them."""
+    """Whether layer norms are counted; stock fvcore cannot count some of them."""
     selective_scan: bool = False
-    """Whether a selective scan has a price; fvcore has none, the MambaIR repository adds one."""
-    parameters: Literal["total", "trainable"] = "total"
-    """All parameters, or those that training may change."""
+    """Whether a selective scan has a price; no counter has one, the MambaIR repository adds one."""
+    padding: bool = True
+    """Whether the pixels are counted that a network adds to reach whole windows."""
+    each: Literal[1, 2] = 1
+    """What a multiply-add is counted as: one, or two operations."""
+    parameters: Literal["total", "trainable", "hook-visible"] = "total"
+    """All parameters, those that training may change, or those of modules for which hook counters have a rule."""
+
+
+@dataclass(frozen=True)
+class Planning:
+    """What a GPU takes beyond what the network holds; each term can be switched off."""
+
+    blocks: bool = True
+    """Whether memory comes in the blocks of CUDA's caching allocator, which can be larger than what was asked for."""
+    cublas_workspace: int = 2 * 4096 * 1024 + 8 * 16 * 1024
+    """Bytes that cuBLAS keeps once a matrix product ran: torch's default (:4096:2:16:8), 32 MiB on Hopper."""
+    convolution_workspace: int = 0
+    """Bytes that a convolution takes while it runs; which algorithm cuDNN takes cannot be known without a GPU."""
+    flex_copies: bool = True
+    """Whether flex attention copies queries, keys and values while it runs."""
+    log_sum_exp: bool = True
+    """Whether fused attention writes a float32 for each head and query beside its output, where its kernel does."""
+    sdpa_padding: bool = True
+    """Whether scaled_dot_product_attention takes what its kernels need: padded copies, or a whole map."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +121,7 @@ class Protocol:
     input: Input = field(default_factory=Input)
     build: Build = field(default_factory=Build)
     counting: Counting = field(default_factory=Counting)
+    planning: Planning = field(default_factory=Planning)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.

@@ -6,11 +6,12 @@ arrive whole), which is where counting conventions are defined. Temporaries insi
 
 from __future__ import annotations
 
+import math
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import torch
@@ -18,9 +19,26 @@ from torch import Tensor, nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from workbench.spec import UserError
 
 BLOCK = 512
 """CUDA's caching allocator rounds every allocation up to this many bytes."""
+
+EMPTY = frozenset("empty empty_like empty_permuted empty_strided new_empty new_empty_strided".split())
+"""Operators that take memory and write nothing into it."""
+
+
+class Shape(tuple[int, ...]):
+    """The shape that a tensor had, and what else there is to know about the tensor."""
+
+    dtype: str = "float32"
+    bytes: int = 0
+    """Bytes of its distinct elements: what an expanded tensor repeats is there once."""
+    storage: int = -1
+    """Index in `Trace.storages` of the memory it looks at; -1 for a tensor on the host."""
+    contiguous: bool = True
 
 
 @dataclass(frozen=True)
@@ -31,16 +49,48 @@ class Call:
     """Name without overload: `aten.conv2d`; `flex_attention` for the fused operator of that name."""
     module: str
     """Path of the innermost module that was running."""
+    kind: str
+    """Class of that module with the module it is defined in: `torch.nn.modules.conv.Conv2d`."""
     arguments: tuple[Any, ...]
     """The positional arguments, each tensor replaced by its `Shape`; keywords of the call are in `keywords`."""
     keywords: Mapping[str, Any]
     outputs: tuple[Shape, ...]
+    read: int
+    """Bytes it reads at least: its operands, each once. A view reads nothing."""
+    written: int
+    """Bytes it writes at least: its results. A view writes nothing."""
+    host: bool
+    """Whether it works on the host's tensors, though the network's input lies on a device."""
     live: int
     """Bytes alive after the call, parameters and input included."""
 
+    @property
+    def name(self) -> str:
+        """The operator without its namespace: `conv2d`."""
+        return self.op.rpartition(".")[2]
 
-class Shape(tuple[int, ...]):
-    """The shape that a tensor had."""
+
+@dataclass
+class Storage:
+    """A piece of memory, from the call that made it to the moment nobody looks at it."""
+
+    bytes: int
+    """As asked for, not rounded."""
+    shape: Shape
+    """The tensor it was made for."""
+    role: Literal["parameter", "buffer", "input", "made"]
+    op: str
+    """The operator that made it; empty for what was there before the first."""
+    module: str
+    """Path of the module that made it, or that owns it."""
+    born: int
+    """Index of the call that made it; -1 for what was there before the first."""
+    died: int | None = None
+    """Index of the first call that it did not live to see; None if it outlived all."""
+
+    @property
+    def rounded(self) -> int:
+        return -(-self.bytes // BLOCK) * BLOCK
 
 
 @dataclass
@@ -48,21 +98,37 @@ class Trace:
     """What one pass showed."""
 
     calls: list[Call] = field(default_factory=list)
+    storages: list[Storage] = field(default_factory=list)
+    events: list[tuple[Literal["made", "called", "died"], int]] = field(default_factory=list)
+    """What happened, in order: a storage was made or died, a call returned; with its index."""
+    modules: dict[str, str] = field(default_factory=dict)
+    """The modules that ran, by path, in the order they began first; each with its class as in `Call.kind`."""
     peak: int = 0
     """Largest number of bytes alive at once, each storage rounded up to `BLOCK`."""
     peak_call: int = -1
     """Index of the call after which that was reached; -1 before the first."""
-    at_peak: list[tuple[int, str, str]] = field(default_factory=list)
-    """What was alive then: bytes, the operator and the module that made it; largest first."""
+
+    def alive(self, call: int) -> list[Storage]:
+        """What was alive right after a call, largest first."""
+        there = [s for s in self.storages if s.born <= call and (s.died is None or s.died > call)]
+        return sorted(there, key=lambda s: -s.rounded)
 
 
 def trace(model: nn.Module, x: Tensor) -> Trace:
-    """Walk `model(x)` once. Model and input are on the meta device, so nothing is computed and any size is free."""
+    """Walk `model(x)` once. Model and input are on the meta device, so nothing is computed and any size is free.
+
+    A network that asks for a value on the way (`.item()`, a branch on content) is refused with a UserError.
+    """
     walk = _Walk(x.device)
-    for tensor in (*model.parameters(), *model.buffers(), x):
-        walk.hold(tensor, "parameter" if isinstance(tensor, nn.Parameter) else "input", "")
-    with torch.inference_mode(), _module_paths(model, walk.path), _fused_flex(walk), walk:
-        model(x)
+    walk.there(model, x)
+    try:
+        with torch.inference_mode(), _module_paths(model, walk), _fused_flex(walk), walk:
+            walk.result = model(x)  # the caller's, and alive to the end
+    except (RuntimeError, NotImplementedError) as error:
+        if x.is_meta and "meta" in str(error).lower():
+            raise _asks_for_values(model, walk, error) from error
+        raise
+    walk.end()
     return walk.trace
 
 
@@ -78,14 +144,39 @@ def traced(model: nn.Module, x: Tensor) -> Trace:
     return known[key]
 
 
+def _asks_for_values(model: nn.Module, walk: _Walk, error: Exception) -> UserError:
+    where = walk.died_in or "its own forward"
+    told = str(error).split("\n")[0].split(". ")[0]
+    after = walk.trace.calls[-1].op if walk.trace.calls else "its first operator"
+    return UserError(
+        f"{type(model).__name__} cannot be walked without computing: in {where}, after {after}, it asks for the values "
+        f"of a tensor, which meta tensors do not have ({told}). Known to cause it: .item(), .tolist(), .cpu(), nonzero, "
+        "a branch on a tensor. Decide by shapes there, or measure the network on a real device."
+    )
+
+
 class _Walk(TorchDispatchMode):
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it bare
         self.device = device
         self.trace = Trace()
-        self.path: list[str] = []
-        self._storages: dict[int, tuple[weakref.ref[Any], int, str, str]] = {}
+        self.path: list[tuple[str, str]] = []
+        self.died_in = ""
+        self.result: Any = None
+        self._indices: dict[int, tuple[weakref.ref[Any], int]] = {}
         self._live = 0
+
+    def end(self) -> None:
+        """Look no longer at what dies."""
+        self._indices.clear()
+
+    def there(self, model: nn.Module, x: Tensor) -> None:
+        """Take note of what is alive before the first call."""
+        for name, parameter in model.named_parameters():
+            self.hold(parameter, "", name.rpartition(".")[0], "parameter")
+        for name, buffer in model.named_buffers():
+            self.hold(buffer, "", name.rpartition(".")[0], "buffer")
+        self.hold(x, "", "", "input")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -94,50 +185,91 @@ class _Walk(TorchDispatchMode):
         return result
 
     def record(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        module = self.path[-1] if self.path else ""
-        outputs = [t for t in torch.utils._pytree.tree_leaves(result) if isinstance(t, Tensor)]
-        for tensor in outputs:
-            self.hold(tensor, op, module)
-        shapes = torch.utils._pytree.tree_map_only(Tensor, lambda t: Shape(t.shape), (args, dict(kwargs)))
-        call = Call(op, module, shapes[0], shapes[1], tuple(Shape(t.shape) for t in outputs), self._live)
+        module, kind = self.path[-1] if self.path else ("", "")
+        outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
+        fresh = [self.hold(tensor, op, module) for tensor in outputs]
+        given = tree_map_only(Tensor, self.shape, (args, dict(kwargs)))
+        made = tuple(self.shape(t) for t in outputs)
+        operands = [s for s in tree_leaves(given, is_leaf=lambda leaf: isinstance(leaf, Shape)) if isinstance(s, Shape)]
+        read, written = _moved(op, operands, made, fresh)
+        host = self.device.type != "cpu" and any(s.storage < 0 and s.bytes for s in (*operands, *made))
+        call = Call(op, module, kind, given[0], given[1], made, read, written, host, self._live)
         self.trace.calls.append(call)
+        self.trace.events.append(("called", len(self.trace.calls) - 1))
         if self._live > self.trace.peak:
             self.trace.peak = self._live
             self.trace.peak_call = len(self.trace.calls) - 1
-            self.trace.at_peak = [held[1:] for held in self._storages.values()]
-            self.trace.at_peak.sort(key=lambda held: -held[0])
 
-    def hold(self, tensor: Tensor, op: str, module: str) -> None:
-        """Count a tensor's storage, once, until it dies."""
+    def shape(self, tensor: Tensor) -> Shape:
+        shape = Shape(tensor.shape)
+        shape.dtype = str(tensor.dtype).removeprefix("torch.")
+        distinct = math.prod(n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or n == 0)
+        shape.bytes = distinct * tensor.element_size()
+        if tensor.device == self.device:
+            shape.storage = self._indices.get(tensor.untyped_storage()._cdata, (None, -1))[1]
+        shape.contiguous = tensor.is_contiguous()
+        return shape
+
+    def hold(
+        self,
+        tensor: Tensor,
+        op: str,
+        module: str,
+        role: Literal["parameter", "buffer", "input", "made"] = "made",
+    ) -> bool:
+        """Take note of a tensor's storage, once, until it dies. Whether it is a new one."""
         if tensor.device != self.device:
-            return
+            return True
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._storages:
-            return
-        size = -(-storage.nbytes() // BLOCK) * BLOCK
+        if key in self._indices:
+            return False
+        index = len(self.trace.storages)
+        held = Storage(storage.nbytes(), Shape(tensor.shape), role, op, module, -1 if not op else len(self.trace.calls))
 
         def died(_: Any) -> None:
-            del self._storages[key]
-            self._live -= size
+            del self._indices[key]
+            self._live -= held.rounded
+            held.died = len(self.trace.calls)
+            self.trace.events.append(("died", index))
 
-        self._storages[key] = (weakref.ref(storage, died), size, op, module)
-        self._live += size
+        self._indices[key] = (weakref.ref(storage, died), index)
+        self.trace.storages.append(held)
+        self.trace.events.append(("made", index))
+        self._live += held.rounded
+        held.shape = self.shape(tensor)
+        return True
+
+
+def _moved(op: str, operands: Iterable[Shape], made: Iterable[Shape], fresh: Iterable[bool]) -> tuple[int, int]:
+    """Bytes that a call reads and writes: nothing if it gives views only, or memory that nobody filled."""
+    name = op.rpartition(".")[2]
+    in_place = name.endswith("_") and not name.endswith("__")
+    written = 0 if name in EMPTY else sum(s.bytes for s, new in zip(made, fresh, strict=True) if new or in_place)
+    if not written:
+        return 0, 0
+    once = {(s.storage, s): s.bytes for s in operands}
+    overwritten = name in ("copy_", "fill_", "zero_")
+    return sum(once.values()) - (written if overwritten else 0), written
 
 
 @contextmanager
-def _module_paths(model: nn.Module, path: list[str]) -> Iterator[None]:
-    """Keep the path of the running module on top of `path`.
+def _module_paths(model: nn.Module, walk: _Walk) -> Iterator[None]:
+    """Keep path and class of the running module on top of the walk's path.
 
     The hooks are global ones: a hook of the module's own would tell a map point that someone waits for its map.
     """
     names = {module: name for name, module in model.named_modules()}
 
     def enter(module: nn.Module, args: Any) -> None:
-        path.append(names.get(module, type(module).__name__))
+        kind = type(module)
+        walk.path.append((names.get(module, kind.__name__), f"{kind.__module__}.{kind.__qualname__}"))
+        walk.trace.modules.setdefault(*walk.path[-1])
+        walk.died_in = walk.path[-1][0]
 
     def leave(module: nn.Module, args: Any, output: Any) -> None:
-        path.pop()
+        walk.path.pop()
+        walk.died_in = walk.path[-1][0] if walk.path else ""
 
     handles = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
     try:

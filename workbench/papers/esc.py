@@ -53,7 +53,7 @@ TABLE2 = Table(
     paper="ESC",
     source="ESC (ICCV 2025), Table 2",
     protocol="esc",
-    alternatives=("esc-ceil", "esc-no-layer-norm", "esc-scan"),
+    alternatives=("esc+ceil", "esc+no-layer-norm", "esc+scan"),
     columns=COST + QUALITY,
     rows=rows("esc_table2.csv", MODELS, COST + QUALITY),
 )
