@@ -41,12 +41,13 @@ def variants(as_json: Json = False) -> None:
 
 @app.command()
 def protocols(as_json: Json = False) -> None:
-    """List the named ways to measure."""
+    """List the named ways to measure, and the modifiers that change one: esc+ceil."""
     from dataclasses import asdict
 
-    from workbench.protocols import PROTOCOLS
+    from workbench.protocols import MODIFIERS, PROTOCOLS
 
-    _listing([asdict(p) for p in PROTOCOLS.values()], as_json, ("name", "title"))
+    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in MODIFIERS.values()]
+    _listing([asdict(p) for p in PROTOCOLS.values()] + modifiers, as_json, ("name", "title"))
 
 
 @app.command()
@@ -119,6 +120,45 @@ def table(
     chosen = papers.find_table(name)
     cells = judge.judge(chosen, _read(records or store.default()).newest())
     sys.stdout.write(report.render(chosen, cells, format))
+
+
+@app.command()
+def explain(
+    name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="A table of `workbench tables`.")] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="METHOD[:xSCALE][:COLUMN] of the table; repeatable.")] = None,
+    variant: Annotated[str | None, typer.Option(metavar="NAME", help="A variant, for a figure of your own.")] = None,
+    macs: Annotated[str | None, typer.Option(metavar="FIGURE", help="As printed: 244.2G.")] = None,
+    params: Annotated[str | None, typer.Option(metavar="FIGURE", help="As printed: 772K.")] = None,
+    records: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Search the known protocols for one that gives a printed figure, and say how many were tried and fit."""
+    from workbench import detective, papers, report, store
+
+    folder = records or store.default()
+    if (name is None) == (variant is None):
+        raise UserError("Explain what? Give a table (workbench explain esc-table2), or --variant NAME with a figure.")
+    if name is not None:
+        if macs or params:
+            raise UserError("--macs and --params are figures of a --variant; cells of a table are named by --cell.")
+        chosen = papers.find_table(name)
+        cells = detective.table(chosen, cell or (), folder)
+        if as_json:
+            _print_json([report.as_object(c) for c in cells])
+        else:
+            sys.stdout.write(report.findings(chosen, cells))
+        return
+    if cell or not (macs or params):
+        raise UserError(f"For --variant {variant}, give the printed figure: --macs 244.2G, --params 772K, or both.")
+    found = []
+    for probe, figure in (("macs", macs), ("params", params)):
+        if figure:
+            search, _ = detective.figure(str(variant), probe, figure, folder)
+            found.append(report.as_finding(str(variant), probe, figure, search))
+    if as_json:
+        _print_json(found)
+    else:
+        sys.stdout.write("".join(report.finding(f) for f in found))
 
 
 @app.command("records")

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from workbench import environment, models, probes, protocols, store
-from workbench.spec import Protocol, Record, Status, UserError, Variant, unknown
+from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
     from torch import nn
@@ -158,17 +158,44 @@ def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
 def _measure(request: Request) -> probes.Reading:
     import torch
 
-    build = request.protocol.build
-    model = _network(request.variant.name, "meta", build.attention, build.forward)
+    if request.probe.across:
+        return _search(request, probes.find(request.probe.across))
+    model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)
 
 
-@lru_cache(maxsize=2)
-def _network(variant: str, device: str, attention: str, forward: str) -> nn.Module:
-    """The network last made is kept: several probes and protocols read the same one."""
-    return models.create(variant, device=device, attention=attention, forward=forward)
+def _search(request: Request, probe: probes.Probe) -> probes.Reading:
+    """A probe's value under every protocol that could have made a printed figure, and is not a simpler one in effect.
+
+    A modifier that changes nothing for this network (a scan's price where nothing is scanned) makes no protocol of
+    its own; one that the network refuses (fused attention where there is none) is left out.
+    """
+    asked, values, own = request.protocol.input, dict[str, float](), dict[str, float]()
+    uncounted: dict[str, list[str]] = {}
+    space = protocols.space(probe.name)
+    for protocol in space:
+        at = replace(protocol, input=replace(protocol.input, hr=asked.hr, batch=asked.batch))
+        try:
+            reading = _measure(Request(request.variant, at, probe))
+        except UserError:
+            continue
+        (value,) = reading.values
+        values[protocol.name] = value
+        if all(value != values.get(name) for name in protocols.simpler(protocol.name)):
+            own[protocol.name] = value
+            if left := reading.details.get("uncounted_heavy"):
+                uncounted[protocol.name] = left
+    details = {"protocols": list(own), "tried": len(space), "uncounted_heavy": uncounted}
+    return probes.Reading(tuple(own.values()), details)
+
+
+@lru_cache(maxsize=4)
+def _network(variant: str, build: Build) -> nn.Module:
+    """The networks last made are kept: several probes and protocols read the same ones."""
+    model = models.create(variant, device="meta", attention=build.attention, forward=build.forward)
+    return model.train(build.mode == "train")
 
 
 def _record(

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from workbench import papers, probes, protocols, store
 from workbench.spec import Column, Record, Row, Table
 
-Verdict = Literal["reproduced", "explained", "differs", "not measured", "not printed"]
+Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "equal in every printed digit under the table's protocol",
     "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding",
-    "differs": "no named protocol gives the printed figure",
+    "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
+    "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
     "not measured": "no record answers the cell; the reason says what is missing",
     "not printed": "the paper leaves the cell empty",
 }
@@ -46,13 +47,56 @@ class Cell:
     why: str
     uncounted: tuple[str, ...] = ()
     """Operators of weight that the protocol left uncounted in `measured`."""
+    estimate: float | None = None
+    """What would be measured, in `unit`, where the device to measure it on is not needed to say so."""
+    lean: float | None = None
+    """The same estimate for the forward that computes the same with less."""
+    fits: tuple[str, ...] = ()
+    """The protocols that give the printed digits, the simplest first, if other protocols were searched."""
+    distinct: int = 0
+    """How many different figures the search had to choose from: many, and a fit may be chance."""
+    tried: int = 0
+    """How many protocols the search tried."""
 
     @property
     def difference(self) -> float | None:
-        """Measured against reported, as a fraction of the reported."""
-        if self.reported is None or self.measured is None or not self.reported:
-            return None
-        return self.measured / self.reported - 1
+        """Measured, or else estimated, against reported, as a fraction of the reported."""
+        found = self.estimate if self.measured is None else self.measured
+        return None if found is None or not self.reported else found / self.reported - 1
+
+
+@dataclass(frozen=True)
+class Search:
+    """What came out of looking for a printed figure among the known protocols."""
+
+    rounded: tuple[str, ...]
+    """Protocols whose figure rounds to the printed digits, the simplest first."""
+    cut: tuple[str, ...]
+    """Protocols whose figure was not rounded but cut off to the printed digits."""
+    nearest: str
+    """The protocol that comes nearest."""
+    values: Mapping[str, float]
+    """The figure of every protocol that gives one of its own."""
+    tried: int
+    """How many protocols were tried; most change nothing for a given network."""
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        return self.rounded + self.cut
+
+    def __str__(self) -> str:
+        """`2 of 28 distinct figures (384 protocols tried)`."""
+        return f"{len(self.fits)} of {len(self.values)} distinct figures ({self.tried} protocols tried)"
+
+
+def search(record: Record, printed: str, factor: float) -> Search:
+    """Look for a printed figure among the values of a search record; `factor` is one printed unit in base units."""
+    values = dict(zip(record.details["protocols"], record.values, strict=True))
+    scaled = {name: Decimal(value) / Decimal(factor) for name, value in values.items()}
+    rounded = tuple(name for name, value in scaled.items() if rounds_to(value, printed))
+    cut = tuple(name for name, value in scaled.items() if name not in rounded and cuts_to(value, printed))
+    nearest = min(scaled, key=lambda name: abs(scaled[name] - Decimal(printed)))
+    return Search(rounded, cut, nearest, values, record.details["tried"])
 
 
 def read(table: str, records: str | Path) -> tuple[Table, list[Cell]]:
@@ -67,57 +111,85 @@ def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
 
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
-    """One cell: the table's protocol first, then those that may explain what it does not reproduce."""
+    """One cell: the row's own protocol first, then whatever a search among the known protocols found."""
+    protocol = row.protocols.get(column.id, table.protocol)
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
+    empty = Cell(
+        row.method, row.scale, row.variant, column.id, printed, reported, None, column.unit, protocol, "not measured", ""
+    )
 
-    def found(verdict: Verdict, why: str, record: Record | None = None, protocol: str = table.protocol) -> Cell:
-        ok = record is not None and record.status == "ok"
-        measured = record.values[0] / column.factor if record and ok else None
-        left = tuple(record.details.get("uncounted_heavy", ())) if record else ()
-        return Cell(
-            row.method, row.scale, row.variant, column.id, printed, reported, measured, column.unit, protocol,
-            verdict, " ".join(why.split()), left,
-        )  # fmt: skip
+    def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
+        if record is not None and record.status == "ok":
+            more.setdefault("measured", record.values[0] / column.factor)
+            more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
+        return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
     if row.variant is None:
         return found("not measured", "this method is not in the catalogue; it is shown as reported")
     if column.probe not in probes.PROBES:
-        return found("not printed" if printed is None else "not measured", f"needs {column.needs}")
-    record = _answer(row, column, table.protocol, known)
+        needs = f"needs {column.needs}"
+        if column.estimate in probes.PROBES:
+            return _estimated(empty, row, column, known, needs)
+        return found("not printed" if printed is None else "not measured", needs)
+    record = _answer(row.variant, row.scale, column.probe, protocol, known)
     if record is None:
-        command = f"workbench measure {row.variant} --probe {column.probe} --protocol {table.protocol}"
+        command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
         return found("not measured", f"{UNASKED}: {command}")
     if record.status != "ok":
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:
         return found("not printed", "the paper leaves the cell empty", record)
     value = Decimal(record.values[0]) / Decimal(column.factor)
+    searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
+    looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
+    seen = {"fits": looked.fits, "distinct": len(looked.values), "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
-        return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record)
+        return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record, **seen)
     if cuts_to(value, printed):
-        return found("explained", f"{record.values[0]:,} was cut off, not rounded", record)
-    untried, near = [], {table.protocol: record.values[0]}
-    for name in table.alternatives:
-        other = _answer(row, column, name, known)
-        if other is None or other.status != "ok":
-            untried.append(name)
-            continue
-        near[name] = other.values[0]
-        if rounds_to(Decimal(other.values[0]) / Decimal(column.factor), printed):
-            title = protocols.find(name).title
-            own = f"{table.protocol} gives {record.values[0] / column.factor:.6g}"
-            return found("explained", f"protocol {name} ({title}); {own}", other, name)
-    own = f"{table.protocol} gives {record.values[0]:,}"
-    if untried:
-        commands = " ".join(f"--protocol {name}" for name in untried)
-        more = f"workbench measure {row.variant} --probe {column.probe} {commands}"
-        return found("differs", f"{own}; protocols not tried yet, which may explain it: {more}", record)
-    nearest = min(near, key=lambda name: abs(Decimal(near[name]) / Decimal(column.factor) - Decimal(printed)))
-    others = f"; nor does any of {', '.join(table.alternatives)} give the printed digits" if table.alternatives else ""
-    if nearest != table.protocol:
-        others += f"; nearest is {nearest} with {near[nearest]:,}"
-    return found("differs", own + others, record)
+        return found("explained", f"{record.values[0]:,} was cut off, not rounded", record, **seen)
+    own = f"{protocol} gives {record.values[0]:,}"
+    if looked is None:
+        more = f"workbench explain {table.id} --cell {row.method}:x{row.scale}:{column.id}"
+        return found("differs", f"{own}; other protocols were not tried yet: {more}", record)
+    assert searched is not None
+    if looked.fits:
+        name = looked.fits[0]
+        how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
+        told = f"protocol {name} ({_said(name)}) gives {looked.values[name]:,}, which {how}; {looked} fit; {own}"
+        left = tuple(searched.details.get("uncounted_heavy", {}).get(name, ()))
+        measured = looked.values[name] / column.factor
+        return found("explained", told, record, protocol=name, measured=measured, uncounted=left, **seen)
+    near = f"; the nearest is {looked.nearest} with {looked.values[looked.nearest]:,}"
+    told = f"{own}; unexplained: none of {looked.tried} protocols ({len(looked.values)} distinct figures) gives it"
+    return found("differs", told + (near if looked.nearest.split("+")[1:] else ""), record, **seen)
+
+
+def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record], needs: str) -> Cell:
+    """A cell whose device is not here: what the estimate says of it, which is not a measurement."""
+    record, lean = (
+        _answer(str(row.variant), row.scale, str(column.estimate), protocol, known)
+        for protocol in (empty.protocol, f"{empty.protocol}+lean")
+    )
+    if record is None:
+        command = f"workbench measure {row.variant} --probe {column.estimate} --protocol {empty.protocol}"
+        return replace(empty, why=f"{needs}; {UNASKED} of an estimate: {command}")
+    if record.status != "ok":
+        return replace(empty, why=f"{needs}; no estimate: {record.status}: {record.reason}")
+    value = record.values[0] / column.factor
+    spared = lean.values[0] / column.factor if lean is not None and lean.status == "ok" else None
+    known_cell = replace(empty, estimate=value, lean=spared)
+    if known_cell.difference is None:
+        return replace(known_cell, verdict="not printed", why="the paper leaves the cell empty")
+    near = abs(known_cell.difference) <= column.tolerance
+    told = f"estimated {value:.1f} {column.unit} without the device, {known_cell.difference:+.1%}; to measure it {needs}"
+    return replace(known_cell, verdict="planned" if near else "differs", why=told)
+
+
+def _said(name: str) -> str:
+    """What the modifiers of a protocol's name mean, or the protocol itself if it has none."""
+    _, *modifiers = name.split("+")
+    return "; ".join(protocols.MODIFIERS[m].title for m in modifiers) or protocols.find(name).title
 
 
 def rounds_to(value: Decimal, printed: str) -> bool:
@@ -133,10 +205,13 @@ def cuts_to(value: Decimal, printed: str) -> bool:
 
 
 def summary(table: Table, cells: Iterable[Cell]) -> str:
-    """One line: how many cells of each measurable column got which verdict."""
-    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if c.probe in probes.PROBES}
+    """One line: how many cells of each measurable column got which verdict; methods not in the catalogue apart."""
+    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c)}
+    strangers = set()
     for one in cells:
-        if one.column in counts and one.printed is not None:
+        if one.variant is None:
+            strangers.add(one.method)
+        elif one.column in counts and one.printed is not None:
             counts[one.column][one.verdict] += 1
     titles = {c.id: c.title for c in table.columns}
     parts = []
@@ -144,10 +219,18 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]]
         parts.append(f"{titles[column]}: {', '.join(told)}")
-    return f"{table.id}: " + "; ".join(parts)
+    line = f"{table.id}: " + "; ".join(parts)
+    return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line
 
 
-def _answer(row: Row, column: Column, protocol: str, known: Mapping[str, Record]) -> Record | None:
-    probe = probes.find(column.probe)
-    conditions = protocols.find(protocol).read(probe.reads, row.scale)
-    return known.get(store.identity(str(row.variant), probe.name, probe.version, conditions))
+def measurable(column: Column) -> bool:
+    """Whether this version can measure a column, or estimate it."""
+    return column.probe in probes.PROBES or column.estimate in probes.PROBES
+
+
+def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:
+    if probe not in probes.PROBES:
+        return None
+    found = probes.find(probe)
+    conditions = protocols.find(protocol).read(found.reads, scale)
+    return known.get(store.identity(variant, found.name, found.version, conditions))

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from workbench import environment, execute, judge, models, papers, probes, progress, store
-from workbench.spec import Table, UserError
+from workbench import detective, environment, execute, judge, papers, progress, store
+from workbench.spec import Record, Table, UserError
 
 NOTEBOOKS = ("complexity",)
 
@@ -18,27 +18,39 @@ def run(quick: bool, records: Path, results: Path) -> None:
     contents = store.read(records)
     for problem in contents.problems:
         print(f"workbench: {problem}", file=sys.stderr)
-    wanted = [r for table in papers.TABLES.values() for r in needed(table, quick)]
-    todo = execute.missing(wanted, contents.newest())
-    print(f"measure: {len(todo)} missing of {len(wanted)}", file=sys.stderr)
-    failed = [r for r in progress.measure(todo, records) if r.status == "failed"]
+    tables = papers.TABLES.values()
+    failed = _measure([r for table in tables for r in needed(table, quick)], records)
+    known = store.read(records).newest()
+    open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
+    failed += _measure(open_, records)
     for name in NOTEBOOKS:
         print(f"notebook: {name}", file=sys.stderr)
         execute_notebook(name, results / "report" / f"{name}.ipynb", {"records": str(records), "results": str(results)})
     known = store.read(records).newest()
-    for table in papers.TABLES.values():
+    for table in tables:
         print(judge.summary(table, judge.judge(table, known)))
     print(f"written: {results / 'tables'}, {results / 'figures'}, {results / 'report' / 'index.html'}")
     if failed:
-        print(f"{len(failed)} measurements failed, the first: {failed[0].variant}: {failed[0].reason}", file=sys.stderr)
+        count = f"{len(failed)} measurement{'s' if len(failed) > 1 else ''} failed"
+        print(f"{count}, the first: {failed[0].variant}: {failed[0].reason}", file=sys.stderr)
         raise SystemExit(1)
 
 
 def needed(table: Table, quick: bool) -> list[execute.Request]:
-    """What would answer a table's cells: its rows under its protocol and under those that may explain it."""
-    names = [r.variant for r in table.rows if r.variant in models.VARIANTS and (r.scale == 4 or not quick)]
-    able = [c.probe for c in table.columns if c.probe in probes.PROBES]
-    return execute.requests([n for n in names if n], able, [table.protocol, *table.alternatives])
+    """What would answer a table's cells, each under its own protocol; the x4 rows only if it has to be quick."""
+    rows = [row for row in table.rows if _wanted(row.scale, quick)]
+    return [r for row in rows for column in table.columns for r in detective.asked(table, row, column)]
+
+
+def _wanted(scale: int, quick: bool) -> bool:
+    return scale == 4 or not quick
+
+
+def _measure(wanted: list[execute.Request], records: Path) -> list[Record]:
+    """Measure what is missing; those that failed come back."""
+    todo = execute.missing(wanted, store.read(records).newest())
+    print(f"measure: {len(todo)} missing of {len(wanted)}", file=sys.stderr)
+    return [r for r in progress.measure(todo, records) if r.status == "failed"]
 
 
 def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:

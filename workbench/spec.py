@@ -184,6 +184,10 @@ class Column:
     best: Literal["low", "high"]
     needs: str
     """What this workbench needs before it can measure the column, when no record is there."""
+    estimate: str | None = None
+    """The probe that says, without the device, what `probe` would measure there."""
+    tolerance: float = 0.02
+    """The fraction by which an estimate may differ from the printed figure and still account for it."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ class Row:
     """The variant that is this row; None if the paper's method is not one of ours."""
     printed: Mapping[str, str]
     """Column id to the printed text, digit for digit; absent where the paper prints nothing."""
+    protocols: Mapping[str, str] = field(default_factory=dict)
+    """Column id to the protocol under which this row was measured, where it is not the table's."""
 
 
 @dataclass(frozen=True)
@@ -209,8 +215,6 @@ class Table:
     """Paper and place in words."""
     protocol: str
     """The default protocol of its cells."""
-    alternatives: tuple[str, ...]
-    """Other named protocols that may explain a cell which the default does not reproduce."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from workbench.spec import Figure, Table, unknown
 
-from . import esc
+from . import esc, hitsr
 
-PAPERS = (esc,)
+PAPERS = (esc, hitsr)
 
 TABLES: dict[str, Table] = {t.id: t for paper in PAPERS for t in paper.TABLES}
 FIGURES: dict[str, Figure] = {f.id: f for paper in PAPERS for f in paper.FIGURES}

@@ -43,6 +43,8 @@ class Probe:
     """The parts of a protocol that the value depends on."""
     timed: bool = False
     """Whether the value depends on the machine; then the machine is part of a record's identity."""
+    across: str | None = None
+    """The probe whose value this one takes under every protocol that could have made a printed figure."""
 
     @property
     def measure(self) -> Measure:
@@ -51,16 +53,16 @@ class Probe:
         return measure
 
 
+COUNTED = ("input", "build", *(f"counting.{f}" for f in ("convention", "layer_norm", "selective_scan", "padding", "each")))
+
 PROBES: dict[str, Probe] = {
     p.name: p
     for p in (
         Probe("params", "count", 1, ("counting.parameters",)),
-        Probe(
-            "macs",
-            "count",
-            1,
-            ("input", "build", "counting.convention", "counting.layer_norm", "counting.selective_scan"),
-        ),
+        Probe("macs", "count", 1, COUNTED),
+        Probe("activations", "count", 1, ("input", "build")),
+        Probe("params-search", "count", 1, ("input.hr",), across="params"),
+        Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
     )
 }
 

@@ -17,6 +17,9 @@ from workbench.judge import Cell
 from workbench.spec import Figure, Table, unknown
 
 from . import html, latex, markdown
+from .findings import as_finding, finding, findings
+
+__all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
 
 
 def as_csv(table: Table, cells: Sequence[Cell]) -> str:
@@ -42,12 +45,17 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "column": cell.column,
         "reported": cell.reported,
         "measured": cell.measured,
+        "estimate": cell.estimate,
+        "lean": cell.lean,
         "difference": cell.difference,
         "unit": cell.unit,
         "protocol": cell.protocol,
         "verdict": cell.verdict,
         "why": cell.why,
         "uncounted": ", ".join(cell.uncounted),
+        "fits": ", ".join(cell.fits),
+        "distinct": cell.distinct,
+        "tried": cell.tried,
     }
 
 

@@ -1,0 +1,108 @@
+"""The protocol detective: which ways of counting give a printed figure, and how many were tried to find them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from workbench import execute, judge, models, probes, progress, store
+from workbench.judge import Cell, Search
+from workbench.spec import Column, Record, Row, Table, UserError, unknown
+
+QUANTITIES = ("macs", "params")
+UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def parse(figure: str) -> tuple[str, float]:
+    """A printed figure such as 244.2G, 772K or 1,234,567: its digits as printed, and its unit in base units."""
+    match = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([KMGT]?)", figure.strip(), re.IGNORECASE)
+    if not match:
+        raise UserError(
+            f"The figure {figure!r} cannot be read; write digits and, if printed so, one of K, M, G, T: 244.2G, 772K."
+        )
+    whole, decimals, unit = match.groups()
+    return whole.replace(",", "") + (decimals or ""), UNITS[unit.upper()]
+
+
+def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Search, Record]:
+    """Look for a figure that somebody printed for a variant; what the records do not know is measured first."""
+    digits, factor = parse(printed)
+    (asked,) = execute.requests([models.find(variant).name], [f"{probe}-search"], ["fvcore"])
+    known = store.read(records).newest()
+    for record in progress.measure(execute.missing([asked], known), records):
+        known[asked.identity] = record
+    record = execute.answer(asked, known)
+    if record.status != "ok":
+        raise UserError(f"No search for {probe} of {variant}: {record.status}: {record.reason}")
+    return judge.search(record, digits, factor), record
+
+
+def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:
+    """Judge the counted cells of a table, after a search for each that its own protocol does not reproduce.
+
+    `only` restricts it to cells, METHOD or METHOD:xSCALE or METHOD:xSCALE:COLUMN; those are searched in any case.
+    """
+    picked = list(only)
+    wanted = pick(chosen, picked)
+    columns = [c for c in chosen.columns if c.probe in QUANTITIES]
+    own = [r for row in chosen.rows for c in columns if (row.method, row.scale, c.id) in wanted for r in asked(chosen, row, c)]
+    measure(own, records)
+    known = store.read(records).newest()
+    measure(list(searches(chosen, judge.judge(chosen, known), wanted if picked else ())), records)
+    known = store.read(records).newest()
+    return [c for c in judge.judge(chosen, known) if (c.method, c.scale, c.column) in wanted]
+
+
+def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
+    """The counted cells of built networks that the specifications pick, all of them if there is none."""
+    columns = [c.id for c in chosen.columns if c.probe in QUANTITIES]
+    able = {(r.method, r.scale, c) for r in chosen.rows for c in columns if r.variant and c in r.printed}
+    found = set[tuple[str, int, str]]()
+    for one in only:
+        method, *rest = one.split(":")
+        known = {r.method: r for r in chosen.rows}
+        if method not in known:
+            raise unknown(f"method in {chosen.id}", method, known, f"workbench table {chosen.id}")
+        hits = {
+            cell
+            for cell in able
+            if cell[0] == method and all(part in (f"x{cell[1]}", cell[2]) for part in rest) and len(rest) <= 2
+        }
+        if not hits:
+            raise UserError(
+                f"No counted cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or METHOD:xSCALE:COLUMN; columns "
+                f"that are counted: {', '.join(columns)}; methods that are built: {', '.join(sorted({c[0] for c in able}))}."
+            )
+        found |= hits
+    return found or able
+
+
+def asked(chosen: Table, row: Row, column: Column) -> list[execute.Request]:
+    """What answers a cell under its own protocol: the column's probe, or its estimate for both forwards."""
+    protocol = row.protocols.get(column.id, chosen.protocol)
+    if row.variant not in models.VARIANTS:
+        return []
+    if column.probe in probes.PROBES:
+        return execute.requests([row.variant], [column.probe], [protocol])
+    if column.estimate in probes.PROBES:
+        return execute.requests([row.variant], [column.estimate], [protocol, f"{protocol}+lean"])
+    return []
+
+
+def searches(chosen: Table, cells: Iterable[Cell], always: Iterable[tuple[str, int, str]] = ()) -> Iterable[execute.Request]:
+    """The searches that could explain cells which their own protocol does not reproduce, and those asked for."""
+    probe_of = {c.id: c.probe for c in chosen.columns}
+    wanted = set(always)
+    for cell in cells:
+        if cell.variant and probe_of[cell.column] in QUANTITIES and cell.printed is not None:
+            open_ = cell.verdict in ("explained", "differs") and not cell.tried
+            if open_ or (cell.method, cell.scale, cell.column) in wanted:
+                yield from execute.requests([cell.variant], [f"{probe_of[cell.column]}-search"], [chosen.protocol])
+
+
+def measure(wanted: list[execute.Request], records: Path) -> list[Record]:
+    """Measure what is missing; what failed comes back for the caller to tell."""
+    known: Mapping[str, Record] = store.read(records).newest()
+    return progress.measure(execute.missing(wanted, known), records)
+

@@ -1,0 +1,55 @@
+"""HiT-SR: "Hierarchical Transformer for Efficient Image Super-Resolution" (ECCV 2024)."""
+
+from __future__ import annotations
+
+from workbench.spec import Figure, Table
+
+from .printed import FLOPS, PARAMS, QUALITY, RUNTIME, rows
+
+MODELS = {
+    "EDSR-B": "edsr-baseline",
+    "CARN": "carn",
+    "IMDN": "imdn",
+    "SwinIR-L": "swinir-light",
+    "ELAN-L": "elan-light",
+    "Omni-SR": "omnisr",
+    "SRFormer-L": "srformer-light",
+    "HiT-SIR": "hit-sir",
+    "HiT-SNG": "hit-sng",
+    "HiT-SRF": "hit-srf",
+}
+"""Names of methods in this paper's tables, and ours. RFDN-L is a wider RFDN than the catalogue's."""
+
+COST = (PARAMS, FLOPS)
+
+TABLE2 = Table(
+    id="hitsr-table2",
+    title="Comparison with lightweight networks; cost for an HR output of 1280x720",
+    paper="HiT-SR",
+    source="HiT-SR (ECCV 2024), Table 2",
+    protocol="hitsr",
+    columns=COST + QUALITY,
+    rows=rows("hitsr_table2.csv", MODELS, COST + QUALITY),
+)
+
+EFFICIENCY = Table(
+    id="hitsr-efficiency",
+    title="Efficiency at x2 on an A100, output 1280x720",
+    paper="HiT-SR",
+    source="HiT-SR (ECCV 2024), efficiency bars",
+    protocol="hitsr",
+    columns=(*COST, RUNTIME),
+    rows=rows("hitsr_efficiency.csv", MODELS, (*COST, RUNTIME)),
+)
+
+TABLES = (TABLE2, EFFICIENCY)
+
+FIGURES = (
+    Figure(
+        id="hitsr-table2-agreement",
+        title="HiT-SR, Table 2: what was measured against what is printed",
+        table="hitsr-table2",
+        kind="agreement",
+        columns=("flops_g", "params_k"),
+    ),
+)
