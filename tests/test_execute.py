@@ -77,9 +77,9 @@ def test_two_protocols_of_the_same_conditions_are_one_measurement(request_for, f
 
 @pytest.mark.parametrize(
     ("status", "again"),
-    [("failed", True), ("out-of-memory", False), ("timeout", False), ("unsupported", False)],
+    [("failed", True), ("out-of-memory", False), ("timeout", True), ("unsupported", False)],
 )
-def test_a_failure_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
+def test_a_failure_or_a_timeout_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
     asked = request_for("esc-x4")
     record = make_record("esc-x4", status=status, reason="some reason")
     assert execute.missing([asked], known(record)) == [asked] * again
@@ -190,7 +190,7 @@ def test_a_probe_that_returns_no_number_has_failed(request_for, monkeypatch, fil
 
 def test_a_network_that_lacks_the_protocol_s_attention_is_unsupported(request_for):
     for variant, attention in (("hit-srf-x4", "flex"), ("esc-fp-x4", "flash")):
-        protocol = replace(protocols.ESC, build=Build(attention=attention))
+        protocol = replace(protocols.find("esc"), build=Build(attention=attention))
         record = execute.measure(replace(request_for(variant), protocol=protocol))
         assert record.status == "unsupported"
         assert record.reason.startswith(f"{variant} has no attention implementation '{attention}'")

@@ -140,9 +140,28 @@ def test_of_two_with_one_time_the_later_line_wins(make_record, filled):
     assert [r.values for r in read.newest().values()] == [(2,)]
 
 
-def test_a_newer_failure_takes_the_place_of_an_older_value(make_record, filled):
-    old, new = make_record(), make_record(status="failed", reason="x", recorded_at="2027-01-01T00:00:00.000000Z")
-    assert list(store.read(filled(old, new)).newest().values()) == [new]
+def test_times_are_compared_as_times_not_as_texts(make_record, filled):
+    times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z", "2026-01-01T01:00:00.1+01:00"]
+    read = store.read(filled(*(make_record(recorded_at=t, values=(n,)) for n, t in enumerate(times))))
+    assert [r.values for r in read.newest().values()] == [(1,)]
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "out-of-memory", "unsupported"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_newer_failure_hides_no_value_and_the_newest_value_wins(make_record, filled, status, first):
+    values = [make_record(recorded_at=f"2026-0{month}-01T00:00:00.000000Z", values=(month,)) for month in (1, 3, 2)]
+    failure = make_record(status=status, reason="x", recorded_at="2027-01-01T00:00:00.000000Z")
+    read = store.read(filled(failure, *values) if first else filled(*values, failure))
+    assert [r.values for r in read.newest().values()] == [(3,)]
+    assert len(read.records) == 4
+
+
+def test_of_failures_the_newest_stands(make_record, filled):
+    old, new = (
+        make_record(status=s, reason="x", recorded_at=f"{year}-01-01T00:00:00.000000Z")
+        for s, year in (("timeout", 2026), ("failed", 2027))
+    )
+    assert list(store.read(filled(new, old)).newest().values()) == [new]
 
 
 def test_a_thing_is_its_variant_probe_version_and_conditions(make_record, filled):
@@ -170,10 +189,10 @@ FOREIGN = {
     "zeros after a crash": (b"\0" * 512, "not a whole line of JSON"),
     "no text": (b"\xff\xfe\x00", "not a whole line of JSON"),
     "too deep": (b"[" * 100_000, "not a whole line of JSON"),
-    "a list": (b"[1, 2]", "a list and no record"),
-    "a string": (b'"record"', "a str and no record"),
-    "a number": (b"12", "a int and no record"),
-    "null": (b"null", "a NoneType and no record"),
+    "a list": (b"[1, 2]", "JSON, but of type list and no record"),
+    "a string": (b'"record"', "of type str and no record"),
+    "a number": (b"12", "of type int and no record"),
+    "null": (b"null", "of type NoneType and no record"),
     "another object": (b'{"variant": "esc-x4"}', "it lacks conditions, machine, probe"),
 }
 
@@ -196,7 +215,7 @@ WRONG = {
     "status": ["fine", None, ["ok"], "failed"],
     "variant": [None, 5, ["esc-x4"]],
     "unit": [None, 1],
-    "recorded_at": [None, 1767225600],
+    "recorded_at": [None, 1767225600, "", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z"],
     "machine": [None, {}],
     "probe_version": ["1", None, 1.5, True],
     "conditions": [None, [], "x"],
@@ -245,7 +264,8 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_others_are(make_record, 
     read = store.read(folder)
     assert len(read.records) == 1
     assert [p.file.name for p in read.problems] == ["folder.jsonl", "nowhere.jsonl"]
-    assert all("cannot be read" in p.why for p in read.problems)
+    assert str(read.problems[0]) == f"{folder}/folder.jsonl: cannot be read (Is a directory); the file was skipped"
+    assert str(read.problems[1]).endswith("nowhere.jsonl: cannot be read (No such file or directory); the file was skipped")
 
 
 def test_the_committed_example_is_read_as_it_was_when_it_was_written(example):

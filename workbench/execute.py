@@ -23,8 +23,9 @@ from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, 
 if TYPE_CHECKING:
     from torch import nn
 
-STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
-"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
+STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
+"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
+have more patience: both are measured again."""
 
 
 @dataclass(frozen=True)

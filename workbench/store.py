@@ -31,13 +31,16 @@ def default() -> Path:
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that is not a record: skipped, and said."""
+    """A line that is not a record, or a whole file that cannot be read: skipped, and said."""
 
     file: Path
-    line: int
+    line: int | None
+    """None for the whole file."""
     why: str
 
     def __str__(self) -> str:
+        if self.line is None:
+            return f"{self.file}: {self.why}; the file was skipped"
         return f"{self.file}:{self.line}: {self.why}; the line was skipped"
 
 
@@ -55,11 +58,15 @@ class Contents:
     problems: tuple[Problem, ...]
 
     def newest(self) -> dict[str, Record]:
-        """The newest valid record of each identity; of two with the same time, the one read later."""
+        """The newest record with values of each identity, or the newest of all where none has values.
+
+        A timeout or a crash says nothing of a value that was measured: it hides none. Of two with the same time, the
+        one read later wins.
+        """
         newest: dict[str, Record] = {}
         for record in self.records:
             key = identity(record.variant, record.probe, record.probe_version, record.conditions)
-            if key not in newest or newest[key].recorded_at <= record.recorded_at:
+            if key not in newest or _rank(newest[key]) <= _rank(record):
                 newest[key] = record
         return newest
 
@@ -89,6 +96,11 @@ class Contents:
                 ) from None
 
 
+def _rank(record: Record) -> tuple[bool, datetime]:
+    """Which of two records of one thing stands: the greater."""
+    return record.status == "ok", datetime.fromisoformat(record.recorded_at)
+
+
 def read(folder: Path) -> Contents:
     """Read every record in a folder. Torn and foreign lines are reported, never fatal; a missing folder is empty."""
     records: list[Record] = []
@@ -103,7 +115,7 @@ def read(folder: Path) -> Contents:
         try:
             lines = file.read_bytes().split(b"\n")
         except OSError as error:
-            problems.append(Problem(file, 0, f"cannot be read ({error.strerror})"))
+            problems.append(Problem(file, None, f"cannot be read ({error.strerror})"))
             continue
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -122,7 +134,7 @@ def parse(line: bytes | str) -> Record:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("not a whole line of JSON (torn by a crash, or foreign)") from None
     if not isinstance(fields, dict):
-        raise ValueError(f"JSON, but a {type(fields).__name__} and no record")
+        raise ValueError(f"JSON, but of type {type(fields).__name__} and no record")
     schema = fields.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise ValueError(f"a record of schema {schema}, newer than this workbench's {SCHEMA}; update the workbench")
@@ -139,6 +151,8 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     texts = ("variant", "protocol", "probe", "unit", "recorded_at", "machine")
     if wrong := [t for t in texts if not isinstance(fields[t], str)]:
         return f"{wrong[0]} is no text"
+    if not _is_time(fields["recorded_at"]):
+        return f"recorded_at {fields['recorded_at']!r} is no ISO time with its zone"
     if not isinstance(fields["reason"], str | None):
         return "reason is no text"
     if wrong := [n for n in ("schema", "probe_version") if type(fields[n]) is not int or fields[n] < 1]:
@@ -153,6 +167,13 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     if (fields["status"] == "ok") != bool(values):
         return f"status is {fields['status']!r} with {len(values)} values"
     return None
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def to_json(record: Record) -> dict[str, Any]:
