@@ -319,4 +319,4 @@ def test_the_installed_command_is_the_module():
         installed = metadata.distribution("workbench").entry_points.select(group="console_scripts")
     except metadata.PackageNotFoundError:
         pytest.skip("the package is imported from its folder and not installed, so it has no console script here")
-    assert {s.name: s.value for s in installed} == {"workbench": "workbench.cli:main"}
+    assert {s.name: s.value for s in installed} == {"workbench": "workbench.__main__:main"}

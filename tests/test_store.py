@@ -265,7 +265,7 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_others_are(make_record, 
     assert len(read.records) == 1
     assert [p.file.name for p in read.problems] == ["folder.jsonl", "nowhere.jsonl"]
     assert str(read.problems[0]) == f"{folder}/folder.jsonl: cannot be read (Is a directory); the file was skipped"
-    assert str(read.problems[1]).endswith("nowhere.jsonl: cannot be read (No such file or directory); the file was skipped")
+    assert "nowhere.jsonl: cannot be read (No such file or directory); the file" in str(read.problems[1])
 
 
 def test_the_committed_example_is_read_as_it_was_when_it_was_written(example):

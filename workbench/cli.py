@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench import interrupts
 from workbench.spec import UserError
 
 if TYPE_CHECKING:
@@ -217,7 +218,7 @@ def main() -> None:
             raise SystemExit(0) from None
         raise
     if code == INTERRUPTED:
-        _end("Interrupted. Every finished measurement is stored; the same command goes on from there.")
+        _end(interrupts.TOLD)
     raise SystemExit(code if isinstance(code, int) else 0)
 
 
