@@ -43,7 +43,7 @@ def test_bad_lines_are_counted_and_the_first_is_named(findings, make_record, fil
     folder = filled(make_record())
     (folder / "torn.jsonl").write_text("torn\ntorn\n")
     seen = findings(folder)["records"]
-    assert (seen.state, seen.found) == ("limited", f"1 records in {folder}, 2 bad lines")
+    assert (seen.state, seen.found) == ("limited", f"1 record in {folder}, 2 skipped")
     assert seen.advice.startswith(f"first: {folder}/torn.jsonl:1: ")
 
 

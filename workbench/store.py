@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
 import math
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +22,14 @@ from workbench.spec import SCHEMA, STATUSES, Record, UserError
 
 if TYPE_CHECKING:
     import pandas
+
+OUTSIDE = (
+    "enable_external_access",
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+    "python_enable_replacements",
+)
+"""What DuckDB would reach beside the records: files, the network, variables of this program. A query is refused it."""
 
 REQUIRED = {f.name for f in dataclasses.fields(Record)} - {"details", "environment"}
 
@@ -84,15 +94,19 @@ class Contents:
         records = self.frame()
         for nested in ("conditions", "details", "environment"):
             records[nested] = [json.dumps(v) for v in records[nested]]
-        with duckdb.connect() as connection:
+        with duckdb.connect(config=dict.fromkeys(OUTSIDE, False)) as connection:
             connection.register("records", records)
             try:
-                return connection.execute(sql).df()
+                answer = connection.execute(sql)
+                if answer is None:
+                    raise UserError(f"The query {sql!r} is empty. Try: select * from records")
+                with warnings.catch_warnings(action="ignore"):  # duckdb's calls of pandas are not the user's to mend
+                    return answer.df()
             except duckdb.Error as error:
-                reason = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0].rstrip(".!")
                 known = ", ".join(records.columns)
                 raise UserError(
-                    f"The query {sql!r} failed: {reason} Columns of the table 'records': {known}."
+                    f"The query {sql!r} failed: {reason}. Columns of the table 'records': {known}."
                 ) from None
 
 
@@ -181,6 +195,19 @@ def to_json(record: Record) -> dict[str, Any]:
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
 
 
+def frame_to_json(frame: pandas.DataFrame) -> str:
+    """The answer to a query as a JSON array: times as ISO text, numbers with all their digits."""
+    return frame.to_json(
+        orient="records",
+        indent=1,
+        date_format="iso",
+        date_unit="us",
+        double_precision=15,
+        force_ascii=False,
+        default_handler=str,
+    )
+
+
 class Writer:
     """Appends records to one file of its own, so that any number of writers can share a folder.
 
@@ -206,10 +233,7 @@ class Writer:
     def check(self) -> None:
         """Fail now, before anything is measured, if records could not be written later."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-            probe.unlink()
+            check(self.folder)
         except OSError as error:
             raise self._refused(error) from None
 
@@ -240,12 +264,54 @@ class Writer:
             raise
 
     def _refused(self, error: OSError) -> UserError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        mend = "Free some space and run the same command again" if full else "Name a writable folder with --records"
         return UserError(
             f"Cannot write a record to {self.folder}: {error.strerror}."
-            f" Records written before are safe; the unwritten one will be measured again. {mend}."
+            f" Records written before are safe; the unwritten one will be measured again. {_mend(error, '--records')}"
         )
+
+
+def check(folder: Path) -> None:
+    """Make a folder if there is none, and see that it takes a file; an OSError says why it does not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    probe.unlink()
+
+
+def check_results(results: Path) -> None:
+    """Fail now, before anything is measured, if results could not be written later."""
+    for folder in (results / "tables", results / "figures", results / "report"):
+        try:
+            check(folder)
+        except OSError as error:
+            raise _unwritten(folder, error) from None
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a result whole or not at all: under another name first, then moved to its place.
+
+    A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
+    """
+    draft = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        draft.replace(path)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write results to {path}: {error.strerror}. {_mend(error, '--results')}")
+
+
+def _mend(error: OSError, option: str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some space and run the same command again."
+    return f"Name a writable folder with {option}."
 
 
 def _sync_folder(folder: Path) -> None:
