@@ -34,9 +34,28 @@ MISTAKES = {
     "a glob that picks nothing": (("measure", "xyz*"), "No variant 'xyz*'.", "list them: workbench variants"),
     "an unknown probe": (("measure", "esc-x4", "--probe", "flops"), "No probe 'flops'.", "Known: params, macs"),
     "an unknown protocol": (
-        ("measure", "esc-x4", "--protocol", "ESC_ceil"),
-        "No protocol 'ESC_ceil'. Did you mean 'esc+ceil'",
-        "Known: esc, esc+ceil, ",
+        ("measure", "esc-x4", "--protocol", "ECS+ceil"),
+        "No protocol 'ECS'. Did you mean 'esc'",
+        "Known: esc, hitsr, fvcore, torch, hooks.",
+    ),
+    "an unknown modifier": (
+        ("measure", "esc-x4", "--protocol", "esc+cel"), "No modifier of a protocol 'cel'. Did you mean 'ceil'",
+        "workbench protocols",
+    ),
+    "two modifiers at odds": (
+        ("measure", "esc-x4", "--protocol", "esc+sdpa+flex"), "+sdpa and +flex both set 'attention'", "keep one of them",
+    ),
+    "nothing to explain": (("explain",), "Explain what?", "--variant NAME with a figure"),
+    "a table and a variant": (("explain", "esc-table2", "--variant", "esc-x4"), "Explain what?", "Give a table"),
+    "a variant without a figure": (("explain", "--variant", "esc-x4"), "For --variant esc-x4", "--macs 244.2G"),
+    "an unparsable figure": (
+        ("explain", "--variant", "esc-x4", "--macs", "about 3"), "The figure 'about 3' cannot be read", "244.2G, 772K",
+    ),
+    "an unknown variant to explain": (("explain", "--variant", "esc-x5", "--macs", "1G"), "No variant 'esc-x5'.", "list"),
+    "an unknown method": (("explain", "esc-table2", "--cell", "ESCC"), "No method in esc-table2 'ESCC'.", "workbench table"),
+    "a cell that is not counted": (
+        ("explain", "esc-table2", "--cell", "ESC:x4:set5_psnr"), "No counted cell 'ESC:x4:set5_psnr' in esc-table2.",
+        "counted columns: flops_g, params_k",
     ),
     "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table2'", "esc-table2"),
     "an unknown format": (

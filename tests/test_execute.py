@@ -190,7 +190,7 @@ def test_a_probe_that_returns_no_number_has_failed(request_for, monkeypatch, fil
 
 def test_a_network_that_lacks_the_protocol_s_attention_is_unsupported(request_for):
     for variant, attention in (("hit-srf-x4", "flex"), ("esc-fp-x4", "flash")):
-        protocol = replace(protocols.ESC, build=Build(attention=attention))
+        protocol = replace(protocols.find("esc"), build=Build(attention=attention))
         record = execute.measure(replace(request_for(variant), protocol=protocol))
         assert record.status == "unsupported"
         assert record.reason.startswith(f"{variant} has no attention implementation '{attention}'")

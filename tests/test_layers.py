@@ -16,7 +16,8 @@ LAYERS = (
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge"},
     {"report", "progress"},
-    {"reproduce", "doctor"},
+    {"detective", "doctor"},
+    {"reproduce"},
     {"cli"},
     {"__main__"},
 )
@@ -25,7 +26,7 @@ LAYERS = (
 ALONE = {"models", "probes", "papers"}
 """Folders that are lists: their entries import what folders and private files share, and never each other."""
 
-SHARED = {"models": {"parts"}, "probes": set(), "papers": {"printed"}}
+SHARED = {"models": {"parts"}, "probes": {"prices"}, "papers": {"printed"}}
 """What the entries of such a folder share; its __init__ is what all of them may know."""
 
 PACKAGE = Path(models.__file__).resolve().parent.parent
@@ -119,9 +120,10 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", []) == {name.replace("-", "_") for name in probes.PROBES}
+    assert entries("probes", ["prices"]) == {n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across}
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]
-    assert all(callable(p.measure) for p in probes.PROBES.values())
+    assert all(callable(p.measure) for p in probes.PROBES.values() if not p.across)
+    assert all(p.across in probes.PROBES for p in probes.PROBES.values() if p.across)
 
 
 def test_every_paper_file_is_listed():
@@ -191,7 +193,7 @@ def test_nor_do_the_notebook_s_calls_on_the_reading_side(python, example):
     )
     cells = len(papers.TABLES["esc-table2"].rows) * len(papers.TABLES["esc-table2"].columns)
     ran = python(script)
-    assert ran.out.split()[::2] == [str(cells), "Figure"], ran.err
+    assert ran.out.split()[::2] == [str(cells), "Image"], ran.err
 
 
 def test_json_of_the_listings_is_what_the_catalogue_holds(python):

@@ -281,7 +281,9 @@ def test_work_on_the_hosts_tensors_is_told_from_the_networks():
 )
 def test_a_network_that_asks_for_values_is_refused_with_a_sentence(asks):
     network = nn.Sequential(nn.ReLU(), Does(asks))
-    with pytest.raises(UserError, match=r"Sequential cannot be walked without computing: in 1, after aten\.\w+, it asks"):
+    with pytest.raises(
+        UserError, match=r"Sequential cannot be walked without computing: in 1, after aten\.\w+, it asks"
+    ):
         walk(network, 4)
 
 

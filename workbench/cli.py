@@ -75,7 +75,7 @@ def tables(as_json: Json = False) -> None:
 @app.command()
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
-    probe: Annotated[list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all].")] = None,
+    probe: Annotated[list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
@@ -90,7 +90,8 @@ def measure(
     if timeout is not None and timeout <= 0:
         raise UserError(f"--timeout was given {timeout:g} seconds; give a number above 0.")
     folder = records or store.default()
-    wanted = execute.requests(names, probe or list(PROBES), protocol or ["esc"])
+    probes = probe or [p.name for p in PROBES.values() if not p.across]
+    wanted = execute.requests(names, probes, protocol or ["esc"])
     known = _read(folder).newest()
     todo = execute.missing(wanted, known, force)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure

@@ -46,7 +46,13 @@ def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:
     picked = list(only)
     wanted = pick(chosen, picked)
     columns = [c for c in chosen.columns if c.probe in QUANTITIES]
-    own = [r for row in chosen.rows for c in columns if (row.method, row.scale, c.id) in wanted for r in asked(chosen, row, c)]
+    own = [
+        r
+        for row in chosen.rows
+        for c in columns
+        if (row.method, row.scale, c.id) in wanted
+        for r in asked(chosen, row, c)
+    ]
     measure(own, records)
     known = store.read(records).newest()
     measure(list(searches(chosen, judge.judge(chosen, known), wanted if picked else ())), records)
@@ -71,8 +77,8 @@ def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
         }
         if not hits:
             raise UserError(
-                f"No counted cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or METHOD:xSCALE:COLUMN; columns "
-                f"that are counted: {', '.join(columns)}; methods that are built: {', '.join(sorted({c[0] for c in able}))}."
+                f"No counted cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or METHOD:xSCALE:COLUMN; "
+                f"counted columns: {', '.join(columns)}; built methods: {', '.join(sorted({c[0] for c in able}))}."
             )
         found |= hits
     return found or able
@@ -90,7 +96,9 @@ def asked(chosen: Table, row: Row, column: Column) -> list[execute.Request]:
     return []
 
 
-def searches(chosen: Table, cells: Iterable[Cell], always: Iterable[tuple[str, int, str]] = ()) -> Iterable[execute.Request]:
+def searches(
+    chosen: Table, cells: Iterable[Cell], always: Iterable[tuple[str, int, str]] = ()
+) -> Iterable[execute.Request]:
     """The searches that could explain cells which their own protocol does not reproduce, and those asked for."""
     probe_of = {c.id: c.probe for c in chosen.columns}
     wanted = set(always)
@@ -105,4 +113,3 @@ def measure(wanted: list[execute.Request], records: Path) -> list[Record]:
     """Measure what is missing; what failed comes back for the caller to tell."""
     known: Mapping[str, Record] = store.read(records).newest()
     return progress.measure(execute.missing(wanted, known), records)
-

@@ -31,7 +31,7 @@ PROTOCOLS: dict[str, Protocol] = {
     for p in (
         Protocol(
             "esc",
-            "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention for counting",
+            "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention to count",
         ),
         Protocol("hitsr", "HiT-SR (ECCV 2024): HR 1280x720, LR side floor(side / scale), fvcore's convention"),
         Protocol(
@@ -56,7 +56,9 @@ MODIFIERS: dict[str, Modifier] = {
     m.name: m
     for m in (
         Modifier("ceil", "LR side ceil(side / scale): 427 in place of 426 at x3", "input", {"rounding": "ceil"}),
-        Modifier("train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}),
+        Modifier(
+            "train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}
+        ),
         Modifier("sdpa", "attention through torch's fused kernel", "build", {"attention": "sdpa"}),
         Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
         Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
@@ -72,7 +74,9 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("trainable", "only parameters that training may change", "counting", {"parameters": "trainable"}),
         Modifier("no-blocks", "memory as asked for, rounded to 512 bytes", "planning", {"blocks": False}),
         Modifier("no-cublas", "no workspace of cuBLAS", "planning", {"cublas_workspace": 0}),
-        Modifier("hopper", "the workspace cuBLAS takes on Hopper, 32 MiB", "planning", {"cublas_workspace": 32 * 2**20}),
+        Modifier(
+            "hopper", "the workspace cuBLAS takes on Hopper, 32 MiB", "planning", {"cublas_workspace": 32 * 2**20}
+        ),
         Modifier(
             "no-attention-extras",
             "fused attention takes its output only",

@@ -150,8 +150,8 @@ def _asks_for_values(model: nn.Module, walk: _Walk, error: Exception) -> UserErr
     after = walk.trace.calls[-1].op if walk.trace.calls else "its first operator"
     return UserError(
         f"{type(model).__name__} cannot be walked without computing: in {where}, after {after}, it asks for the values "
-        f"of a tensor, which meta tensors do not have ({told}). Known to cause it: .item(), .tolist(), .cpu(), nonzero, "
-        "a branch on a tensor. Decide by shapes there, or measure the network on a real device."
+        f"of a tensor, which meta tensors do not have ({told}). Known to cause it: .item(), .tolist(), .cpu(), "
+        "nonzero, a branch on a tensor. Decide by shapes there, or measure the network on a real device."
     )
 
 

@@ -53,7 +53,11 @@ class Probe:
         return measure
 
 
-COUNTED = ("input", "build", *(f"counting.{f}" for f in ("convention", "layer_norm", "selective_scan", "padding", "each")))
+COUNTED = (
+    "input",
+    "build",
+    *(f"counting.{f}" for f in ("convention", "layer_norm", "selective_scan", "padding", "each")),
+)
 
 PROBES: dict[str, Probe] = {
     p.name: p
