@@ -93,7 +93,9 @@ def test_the_test_above_would_see_a_breach(file, text):
     assert breaches(PACKAGE / file, text)
 
 
-@pytest.mark.parametrize("file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py", "probes/roofline.py"])
+@pytest.mark.parametrize(
+    "file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py", "probes/roofline.py"]
+)
 def test_and_sees_none_where_there_is_none(file):
     assert imports(PACKAGE / file)
     assert breaches(PACKAGE / file) == []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import devices, models, protocols
 from workbench.devices import Device
-from workbench.spec import UserError, unknown
+from workbench.spec import Protocol, UserError, unknown
 
 if TYPE_CHECKING:
     from workbench.probes.roofline import Cost
@@ -99,9 +99,7 @@ def dissect(variant: str, protocol: str = "esc", device: str | None = None, dept
     return read(traced(network, x), replace(way, bound=replace(way.bound, device=at.name)), at, variant, x.shape, depth)
 
 
-def read(
-    seen: Trace, protocol: protocols.Protocol, device: Device, name: str, shape: Iterable[int], depth: int
-) -> Anatomy:
+def read(seen: Trace, protocol: Protocol, device: Device, name: str, shape: Iterable[int], depth: int) -> Anatomy:
     """The anatomy of a trace."""
     from workbench.probes import roofline
 

@@ -144,7 +144,7 @@ def trace(
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take a network apart: what its modules and operators compute, move, and take at least; estimates, not measured."""
+    """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
     from workbench import anatomy
     from workbench.report import roofline
 

@@ -1,4 +1,4 @@
-"""What devices can do at best, from their data sheets: the ceilings of a lower bound, and measured of no machine but `cpu`.
+"""What devices can do at best, from their data sheets: the ceilings of a lower bound. Only `cpu` is measured.
 
 A floating operation is one addition or one multiplication: a multiply-add is two. Changing a figure here changes what
 the roofline probe says: raise its version.
@@ -62,7 +62,7 @@ DEVICES: dict[str, Device] = {
         ),
         Device(
             "h200", "NVIDIA H200 SXM 141 GB", 66.9e12, 494.7e12, 989.4e12, 989.4e12, 4.8e12, 141 * GIB,
-            "NVIDIA H200 Tensor Core GPU data sheet; rates from the H100 architecture whitepaper, the chip being the same",
+            "NVIDIA H200 Tensor Core GPU data sheet; rates from the H100 architecture whitepaper, the chip is the same",
         ),
         Device(
             "rtx-a6000", "NVIDIA RTX A6000 48 GB", 38.7e12, 77.4e12, 154.8e12, 154.8e12, 768e9, 48 * GIB,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from workbench.trace import Call
+from workbench.trace import Call, Shape
 
 COPIES = frozenset(
     "_to_copy arange as_strided cat chunk clone contiguous copy_ embedding expand_as fill_ flatten flip full gather "
@@ -46,17 +46,21 @@ def products(call: Call) -> int:
 
 
 def operations(call: Call) -> int:
-    """Floating operations: two for a multiply-add, one for each number that any other operator makes, none for copies.
+    """Floating operations: two for a multiply-add, none for a copy, else one for each number of the largest operand or
+    result.
 
     That is too little for a softmax or a norm; memory bounds those long before arithmetic does. A selective scan costs
-    9 B L D N + B D L, as the MambaIR repository prices it; states are not in its operands, so it can be bound by either.
+    9 B L D N + B D L, as the MambaIR repository prices it: its states are in none of its operands.
     """
     if call.name == "selective_scan":
         batch, channels, length = call.arguments[0]
         return int(batch * channels * length * (9 * call.arguments[2][1] + 1))
     if exact := products(call):
         return 2 * exact
-    return 0 if call.name in COPIES else sum(map(_size, call.outputs))
+    if call.name in COPIES:
+        return 0
+    given = [leaf for leaf in call.arguments if isinstance(leaf, Shape)]
+    return max(map(_size, (*call.outputs, *given)), default=0)
 
 
 def _size(shape: Iterable[int]) -> int:

@@ -1,4 +1,4 @@
-"""A lower bound of the time of one forward pass on a named device: one reading of the trace, and an estimate throughout.
+"""A lower bound of the time of one forward pass on a named device: a reading of the trace, and an estimate throughout.
 
 Each call takes the longer of its arithmetic at the device's peak rate and its bytes at the device's bandwidth, and a
 launch on top. Nothing is measured, no kernel keeps up a peak, and a call may need several kernels: real times are a

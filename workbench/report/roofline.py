@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,8 @@ def text(anatomy: Anatomy, by: str | None, top: int) -> str:
         f"{total.intensity:.2f} operations per byte",
         f"at least {_time(total.seconds)}, {anatomy.device.launch * total.calls / (total.seconds or 1):.0%} of it "
         "launches; an estimate from peak rates, nothing was measured",
-        f"most memory alive: {_bytes(anatomy.peak)}, after {anatomy.peak_operator or 'the start'} in {anatomy.peak_module}",
+        f"most memory alive: {_bytes(anatomy.peak)}, after {anatomy.peak_operator or 'the start'} in "
+        f"{anatomy.peak_module}",
     ]
     if anatomy.host_calls:
         aside = (
@@ -56,7 +58,7 @@ def as_object(anatomy: Anatomy, by: str | None, top: int) -> dict[str, Any]:
 
 
 def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure:
-    """Left, what shares the largest parts have of multiply-adds, bytes and time; right, every operator under the roof."""
+    """Left, the shares of the largest parts in multiply-adds, bytes and time; right, every operator under the roof."""
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
 
@@ -131,7 +133,7 @@ def _table(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[str]
 
 
 def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:
-    of = (
+    of: tuple[tuple[str, Callable[[Part], float]], ...] = (
         ("multiply-adds", lambda p: p.multiply_adds / (total.multiply_adds or 1)),
         ("bytes moved", lambda p: p.bytes / (total.bytes or 1)),
         ("time, at least", lambda p: p.seconds / (total.seconds or 1)),
@@ -139,6 +141,7 @@ def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:
     for k, (label, share) in enumerate(of):
         at = [len(shown) - 1 - i + 0.26 * (1 - k) for i in range(len(shown))]
         panel.barh(at, [100 * share(p) for p in shown], 0.24, color=OKABE_ITO[k], label=label)
+    panel.set_xlim(0, 1.35 * panel.get_xlim()[1])  # room for the legend beside the longest bar
     panel.set_yticks(range(len(shown)), [_short(p.name) for p in reversed(shown)])
     panel.set_ylim(-0.6, len(shown) - 0.4)
     panel.tick_params(axis="y", length=0)
@@ -150,46 +153,65 @@ def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:
 
 def _roofline(panel: Any, anatomy: Anatomy) -> None:
     """Log-log: each operator at its intensity and the rate it attains at most; area is time."""
-    device = anatomy.device
+    device, roof = anatomy.device, anatomy.roof
     dots = [p for p in anatomy.operators if p.operations]
-    low, high = 0.05, 2 * max([anatomy.roof / device.bandwidth * 4, *(p.intensity for p in dots)])
-    low = min([low, *(p.intensity / 2 for p in dots)])
-    for rate, style in sorted({(anatomy.roof, "-"), (device.float32, "--")}):
-        if rate == device.float32 == anatomy.roof and style == "--":
-            continue
-        ridge = rate / device.bandwidth
-        panel.plot([ridge, high], [rate, rate], style, color="#555555", linewidth=1.2, zorder=2)
-        panel.annotate(
-            f"{rate / 1e12:.4g} TFLOP/s", (high, rate), (-3, 3), textcoords="offset points", ha="right", fontsize=8,
-            color="#555555",
-        )  # fmt: skip
-    ridge = anatomy.roof / device.bandwidth
-    panel.plot([low, ridge], [low * device.bandwidth, anatomy.roof], color="#555555", linewidth=1.2, zorder=2)
-    panel.set_xscale("log")
-    panel.set_yscale("log")
-    panel.set_xlim(low, high)
-    floor = min([p.attained for p in dots], default=low * device.bandwidth)
-    panel.set_ylim(min(low * device.bandwidth, floor) / 2, anatomy.roof * 3)
+    ridge = roof / device.bandwidth
+    low = min([0.05, *(p.intensity / 2 for p in dots)])
+    high = max([8 * ridge, *(2 * p.intensity for p in dots)])
+    panel.set(xscale="log", yscale="log", xlim=(low, high))
+    floor = min([low * device.bandwidth, *(p.attained for p in dots)])
+    panel.set_ylim(floor / 2, roof * 3)
+    panel.plot([low, ridge, high], [low * device.bandwidth, roof, roof], color="#555555", linewidth=1.2, zorder=2)
+    if plain := device.float32 < roof:
+        start = device.float32 / device.bandwidth
+        panel.plot([start, high], [device.float32] * 2, "--", color="#555555", linewidth=1.2, zorder=2)
     most = max([p.seconds for p in dots], default=1.0)
-    for p in dots:
+    areas = [max(12.0, 420 * p.seconds / most) for p in dots]
+    for p, area in zip(dots, areas, strict=True):
         panel.scatter(
-            p.intensity, p.attained, s=max(12.0, 420 * p.seconds / most), zorder=3, alpha=0.75, linewidths=0.8,
-            color=OKABE_ITO[1] if p.compute_bound > 0.5 else OKABE_ITO[0], edgecolors="white",
+            p.intensity, p.attained, s=area, zorder=3, alpha=0.75, linewidths=0.8, edgecolors="white",
+            color=OKABE_ITO[1] if p.compute_bound > 0.5 else OKABE_ITO[0],
         )  # fmt: skip
     panel.set_xlabel("floating operations per byte moved")
     panel.set_ylabel("floating operations per second, at most")
     panel.set_title(f"Operators under the roof of {device.name}; area is time")
-    _slope(panel, low, device)
-    place(panel, [(p.intensity, p.attained, p.name, math.sqrt(max(12.0, 420 * p.seconds / most)) / 2) for p in dots[:NAMED]])
     _legend(panel)
-
-
-def _slope(panel: Any, low: float, device: Any) -> None:
-    at = low * 1.6
+    for rate in (roof, device.float32) if plain else (roof,):
+        panel.annotate(
+            _rate(anatomy, rate),
+            (high, rate),
+            (-3, 3),
+            textcoords="offset points",
+            ha="right",
+            fontsize=8,
+            color="#555555",
+        )
+    x = _widest(low, ridge, [p.intensity for p in dots])
     panel.annotate(
-        f"{device.bandwidth / 1e9:,.0f} GB/s", (at, at * device.bandwidth), (0, 5), textcoords="offset points",
-        rotation=45, rotation_mode="anchor", transform_rotates_text=True, fontsize=8, color="#555555",
+        f"{device.bandwidth / 1e9:,.0f} GB/s", (x, x * device.bandwidth), (-14, -4), textcoords="offset points",
+        rotation=45, rotation_mode="anchor", transform_rotates_text=True, fontsize=8, color="#555555", va="bottom",
     )  # fmt: skip
+    lines = [[(low, low * device.bandwidth), (ridge, roof), (high, roof)]]
+    if plain:
+        lines.append([(device.float32 / device.bandwidth, device.float32), (high, device.float32)])
+    named = [
+        (p.intensity, p.attained, p.name, math.sqrt(area) / 2)
+        for p, area in zip(dots[:NAMED], areas, strict=False)
+    ]  # fmt: skip
+    place(panel, named, lines)
+
+
+def _rate(anatomy: Anatomy, rate: float) -> str:
+    device = anatomy.device
+    kinds = {device.float16: "half", device.tf32: "TF32", device.float32: "float32"}
+    return f"{rate / 1e12:.4g} TFLOP/s, {kinds.get(rate, 'products')}"
+
+
+def _widest(low: float, high: float, taken: Sequence[float]) -> float:
+    """The middle of the widest gap between intensities, on a logarithmic scale."""
+    edges = sorted([low, high, *(t for t in taken if low < t < high)])
+    a, b = max(itertools.pairwise(edges), key=lambda gap: gap[1] / gap[0])
+    return math.sqrt(a * b)
 
 
 def _legend(panel: Any) -> None:
@@ -202,33 +224,67 @@ def _legend(panel: Any) -> None:
     panel.legend(handles=entries, loc="lower right", fontsize=8)
 
 
-def place(panel: Any, points: Sequence[tuple[float, float, str, float]], size: float = 8) -> None:
+def place(
+    panel: Any,
+    points: Sequence[tuple[float, float, str, float]],
+    lines: Sequence[Sequence[tuple[float, float]]] = (),
+    size: float = 8,
+) -> None:
     """Write names beside points (x, y, name, radius in points), each on the first side where it touches nothing.
 
-    A name that finds no free side is left out. Sizes are reckoned, not drawn, so that the result never varies.
+    It keeps off the points and all text that is there, and off the lines (each a sequence of corners) if it can. A name
+    that finds no free side is left out.
     """
     panel.figure.canvas.draw()  # the layout decides where points are
-    frame = panel.get_window_extent()
-    unit = panel.figure.dpi / 72
+    frame, unit = panel.get_window_extent(), panel.figure.dpi / 72
     spots = [(*panel.transData.transform((x, y)), name, r * unit) for x, y, name, r in points]
     taken = [(x - r, y - r, x + r, y + r) for x, y, _, r in spots]
+    taken += [tuple(t.get_window_extent().extents) for t in panel.texts]
+    if legend := panel.get_legend():
+        taken.append(tuple(legend.get_window_extent().extents))
+    crossed = [box for line in lines for box in _dots(panel.transData.transform(line), unit)]
     for i, (x, y, name, r) in enumerate(spots):
-        width, height, gap = 0.56 * size * unit * len(name), 1.05 * size * unit, r + 2 * unit
-        across, up = gap * 0.75, gap * 0.75
-        sides = (
-            (gap, -height / 2), (-gap - width, -height / 2), (-width / 2, gap), (-width / 2, -gap - height),
-            (across, up), (-across - width, up), (across, -up - height), (-across - width, -up - height),
-        )  # fmt: skip
-        for dx, dy in sides:
+        width, height = 0.56 * size * unit * len(name), 1.05 * size * unit
+        for avoided, (dx, dy) in itertools.product((crossed, ()), _sides(width, height, r + 2 * unit)):
             box = (x + dx, y + dy, x + dx + width, y + dy + height)
             inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
-            if inside and not any(_touch(box, other) for j, other in enumerate(taken) if j != i):
+            others = (*taken[:i], *taken[i + 1 :], *avoided)
+            if inside and not any(_touch(box, other) for other in others):
                 taken.append(box)
                 panel.annotate(
                     name, points[i][:2], (dx / unit, dy / unit + 0.15 * size), textcoords="offset points",
-                    fontsize=size, zorder=4,
+                    fontsize=size, zorder=4, path_effects=halo(),
                 )  # fmt: skip
                 break
+
+
+def _sides(width: float, height: float, gap: float) -> Iterator[tuple[float, float]]:
+    """Where a name can stand around its point, the best first, and a little further off."""
+    for g in (gap, 1.8 * gap):
+        slant = 0.75 * g
+        yield from ((g, -height / 2), (-g - width, -height / 2), (-width / 2, g), (-width / 2, -g - height))
+        yield from (
+            (slant, slant),
+            (-slant - width, slant),
+            (slant, -slant - height),
+            (-slant - width, -slant - height),
+        )
+
+
+def halo() -> list[Any]:
+    """A white rim, so that a name can be read across a line."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2, foreground="white")]
+
+
+def _dots(corners: Any, unit: float) -> Iterator[tuple[float, float, float, float]]:
+    """A line on the page as a row of small boxes, which a slanting one does not fill with one."""
+    for (ax, ay), (bx, by) in itertools.pairwise(corners):
+        steps = max(1, int(math.hypot(bx - ax, by - ay) / (3 * unit)))
+        for k in range(steps + 1):
+            x, y = ax + (bx - ax) * k / steps, ay + (by - ay) * k / steps
+            yield x - unit, y - unit, x + unit, y + unit
 
 
 def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
