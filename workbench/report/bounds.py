@@ -224,9 +224,9 @@ def _said(rows: Sequence[Bounded]) -> list[str]:
 def _note(device: str) -> str:
     return (
         f"A lower bound for {devices.find(device).title}, from its data sheet and one trace of each network: an "
-        "estimate and no measurement, so it fills no cell. What is printed may have been timed on another device; it is "
-        "the order of methods that can be compared. A printed time below the bound was not of this device, or its kernels "
-        "were fused or fed from a cache."
+        "estimate and no measurement, so it fills no cell. What is printed may have been timed on another device; it "
+        "is the order of methods that can be compared. A printed time below the bound was not of this device, or its "
+        "kernels were fused or fed from a cache."
     )
 
 

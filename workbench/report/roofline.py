@@ -21,6 +21,9 @@ SUFFIXES = (".png", ".svg")
 NAMED = 8
 """Most dots of a roofline that bear a name: the longest-running ones."""
 
+SEEN = 1e-2
+"""Least share of the time that an operator's dot must have: tiny calls lie far below the roof and would stretch it."""
+
 
 def text(anatomy: Anatomy, by: str | None, top: int) -> str:
     """Totals, and the longest-running parts as aligned tables."""
@@ -154,7 +157,7 @@ def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:
 def _roofline(panel: Any, anatomy: Anatomy) -> None:
     """Log-log: each operator at its intensity and the rate it attains at most; area is time."""
     device, roof = anatomy.device, anatomy.roof
-    dots = [p for p in anatomy.operators if p.operations]
+    dots = [p for p in anatomy.operators if p.operations and p.seconds >= SEEN * anatomy.total.seconds]
     ridge = roof / device.bandwidth
     low = min([0.05, *(p.intensity / 2 for p in dots)])
     high = max([8 * ridge, *(2 * p.intensity for p in dots)])
@@ -235,6 +238,8 @@ def place(
     It keeps off the points and all text that is there, and off the lines (each a sequence of corners) if it can. A name
     that finds no free side is left out.
     """
+    from matplotlib.textpath import TextPath
+
     panel.figure.canvas.draw()  # the layout decides where points are
     frame, unit = panel.get_window_extent(), panel.figure.dpi / 72
     spots = [(*panel.transData.transform((x, y)), name, r * unit) for x, y, name, r in points]
@@ -244,7 +249,7 @@ def place(
         taken.append(tuple(legend.get_window_extent().extents))
     crossed = [box for line in lines for box in _dots(panel.transData.transform(line), unit)]
     for i, (x, y, name, r) in enumerate(spots):
-        width, height = 0.56 * size * unit * len(name), 1.05 * size * unit
+        width, height = TextPath((0, 0), name, size=size).get_extents().width * unit, 1.05 * size * unit
         for avoided, (dx, dy) in itertools.product((crossed, ()), _sides(width, height, r + 2 * unit)):
             box = (x + dx, y + dy, x + dx + width, y + dy + height)
             inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
@@ -260,7 +265,7 @@ def place(
 
 def _sides(width: float, height: float, gap: float) -> Iterator[tuple[float, float]]:
     """Where a name can stand around its point, the best first, and a little further off."""
-    for g in (gap, 1.8 * gap):
+    for g in (gap, 1.35 * gap):
         slant = 0.75 * g
         yield from ((g, -height / 2), (-g - width, -height / 2), (-width / 2, g), (-width / 2, -g - height))
         yield from (
