@@ -46,7 +46,7 @@ def products(call: Call) -> int:
 
 
 def operations(call: Call) -> int:
-    """Floating operations: two for a multiply-add, none for a copy, else one for each number of the largest operand or
+    """Floating operations: two for a multiply-add, none for a copy or a view, else one for each number of the largest operand or
     result.
 
     That is too little for a softmax or a norm; memory bounds those long before arithmetic does. A selective scan costs
@@ -57,7 +57,7 @@ def operations(call: Call) -> int:
         return int(batch * channels * length * (9 * call.arguments[2][1] + 1))
     if exact := products(call):
         return 2 * exact
-    if call.name in COPIES:
+    if call.name in COPIES or not call.written:
         return 0
     given = [leaf for leaf in call.arguments if isinstance(leaf, Shape)]
     return max(map(_size, (*call.outputs, *given)), default=0)
