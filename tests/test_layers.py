@@ -161,6 +161,7 @@ READING = (
     ("tables",),
     ("devices",),
     *(("table", "esc-table2", "--format", f) for f in ("md", "csv", "tex", "html", "json")),
+    ("table", "esc-table2", "--bounds", "a100"),
     ("records",),
     ("records", "--sql", "select count(*) from records"),
     ("measure", "no-such-variant"),

@@ -317,6 +317,29 @@ def test_correlations_are_of_all_rows_and_of_those_that_are_not_host_bound(known
     assert bounds.correlations(bounds.read(TABLE, known)) == {4: (pytest.approx(-0.2), pytest.approx(1))}
 
 
+def test_printed_flops_can_stand_in_the_bounds_place(known):
+    rows = bounds.read(TABLE, known)
+    assert [r.flops for r in rows] == [63.6e9, 54.1e9, 58.0e9, 149.2e9]
+    # without SwinIR latencies rank 1, 3, 2 and FLOPs 1, 2, 3
+    assert bounds.correlations(rows, lambda r: r.flops)[4][1] == pytest.approx(0.5)
+    assert bounds.correlations(rows, lambda r: None) == {}
+
+
+def test_the_command_prints_them(workbench, known, filled):
+    folder = filled(*known.values())
+    words = ("table", "esc-table2", "--records", folder, "--bounds")
+    assert workbench(*words, "a100").out == bounds.markdown(TABLE, known)
+    assert workbench(*words, "a100", "--format", "html").out == bounds.html(TABLE, known)
+    for wrong, told in (
+        (("b200",), "No device 'b200'."),
+        (("cpu",), "No record is made for the device 'cpu'"),
+        (("a100", "--format", "tex"), "No format of bounds 'tex'. Known: md, html."),
+    ):
+        ran = workbench(*words, *wrong)
+        assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+        assert told in ran.err
+
+
 def test_the_protocol_of_a_row_is_what_was_timed():
     rows = {r.variant: r for r in TABLE.rows}
     assert bounds.protocol(TABLE, rows["esc-light-x2"], "h100") == "esc+flex+h100"
@@ -329,6 +352,7 @@ def test_they_are_rendered_with_what_they_are(known):
     assert "| ESC | x4 | 21.9 | 7.3 | 3.0 | 75% | 12% |  |" in text
     assert "| SwinIR-lt | x4 | 222.9 | 1.0 | 222.9 | 75% | 12% | host-bound |" in text
     assert "x4: rank correlation of printed latency and bound −0.20 over 4 rows, 1.00 over the 3 that are not" in text
+    assert "host-bound, where that of printed FLOPs is 0.50\n" in text
     assert "an estimate and no measurement" in text
     page = bounds.html(TABLE, known)
     assert page.count("<tr") == 1 + 4

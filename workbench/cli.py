@@ -114,6 +114,7 @@ def measure(
         print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
             told = f"{a.values[0]:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            told += " (an estimate)" if "estimate" in a.details else ""
             print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
     if any(a.status == "failed" for a in answers):
         raise SystemExit(1)
@@ -123,12 +124,20 @@ def measure(
 def table(
     name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
     format: Annotated[str, typer.Option("--format", help="md, csv, tex, html or json.")] = "md",
+    bounds: Annotated[
+        str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
+    ] = None,
     records: Records = None,
 ) -> None:
     """Print a published table: every printed figure, the measured one beside it, and a verdict."""
     from workbench import judge, papers, report, store
 
     chosen = papers.find_table(name)
+    if bounds is not None:
+        from workbench.report import bounds as beside
+
+        sys.stdout.write(beside.render(chosen, _read(records or store.default()).newest(), bounds, format))
+        return
     cells = judge.judge(chosen, _read(records or store.default()).newest())
     sys.stdout.write(report.render(chosen, cells, format))
 

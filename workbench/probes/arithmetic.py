@@ -46,8 +46,8 @@ def products(call: Call) -> int:
 
 
 def operations(call: Call) -> int:
-    """Floating operations: two for a multiply-add, none for a copy or a view, else one for each number of the largest operand or
-    result.
+    """Floating operations: two for a multiply-add, none for copies and views, else one for each number of the largest
+    operand or result.
 
     That is too little for a softmax or a norm; memory bounds those long before arithmetic does. A selective scan costs
     9 B L D N + B D L, as the MambaIR repository prices it: its states are in none of its operands.

@@ -5,13 +5,13 @@ Every figure is read from records of the roofline probe; nothing here computes o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from workbench import devices, models, probes, protocols, store
-from workbench.spec import Record, Row, Table
+from workbench.spec import Record, Row, Table, unknown
 
 from .plots import MARKERS, OKABE_ITO, STYLE
 from .roofline import halo, place
@@ -42,6 +42,9 @@ class Bounded:
     host_bound: bool
     """Whether the host's work takes longer than the bound, by an estimate: the bound says little then."""
 
+    flops: float | None = None
+    """What is printed as FLOPs, in multiply-adds; for comparison."""
+
     @property
     def ratio(self) -> float:
         return self.printed / self.bound
@@ -58,6 +61,7 @@ def read(table: Table, known: Mapping[str, Record], device: str = "a100") -> lis
     probe, found = probes.find("roofline"), []
     devices.profile(device)
     columns = [c for c in table.columns if c.probe == "latency"]
+    counted = next((c for c in table.columns if c.probe == "macs"), None)
     for row in table.rows:
         for column in columns:
             if row.variant is None or column.id not in row.printed:
@@ -66,11 +70,12 @@ def read(table: Table, known: Mapping[str, Record], device: str = "a100") -> lis
             record = known.get(store.identity(row.variant, probe.name, probe.version, conditions))
             if record is None or record.status != "ok":
                 continue
-            of = record.details
+            of, flops = record.details, row.printed.get(counted.id) if counted else None
             found.append(
                 Bounded(
                     row.method, row.scale, float(row.printed[column.id]) * column.factor, record.values[0],
                     of["memory_bound_share"], of["launch_share"], of["host_bound"],
+                    float(flops) * counted.factor if counted and flops else None,
                 )
             )  # fmt: skip
     return found
@@ -94,15 +99,30 @@ def _ranks(values: Sequence[float]) -> list[float]:
     return [sum(v < value for v in values) + (sum(v == value for v in values) + 1) / 2 for value in values]
 
 
-def correlations(rows: Sequence[Bounded]) -> dict[int, tuple[float | None, float | None]]:
-    """For each scale, the rank correlation of printed latency and bound: of all rows, and of those not host-bound."""
+def correlations(
+    rows: Sequence[Bounded], of: Callable[[Bounded], float | None] = lambda r: r.bound
+) -> dict[int, tuple[float | None, float | None]]:
+    """For each scale, the rank correlation of printed latency and bound: of all rows, and of those not host-bound.
+
+    `of` puts another figure in the bound's place; rows that lack it are left out.
+    """
+    rows = [r for r in rows if of(r) is not None]
     found = {}
     for scale in sorted({r.scale for r in rows}):
         every = [r for r in rows if r.scale == scale]
         device = [r for r in every if not r.host_bound]
-        both = [rank_correlation([r.printed for r in some], [r.bound for r in some]) for some in (every, device)]
+        both = [rank_correlation([r.printed for r in some], [of(r) or 0.0 for r in some]) for some in (every, device)]
         found[scale] = (both[0], both[1])
     return found
+
+
+def render(table: Table, known: Mapping[str, Record], device: str, format: str) -> str:
+    """As Markdown or as a fragment of HTML."""
+    formats = {"md": markdown, "html": html}
+    if format not in formats:
+        raise unknown("format of bounds", format, formats, "workbench table --help")
+    devices.profile(device)
+    return formats[format](table, known, device)
 
 
 def markdown(table: Table, known: Mapping[str, Record], device: str = "a100") -> str:
@@ -210,13 +230,14 @@ def _entries(r: Bounded) -> list[str]:
 
 
 def _said(rows: Sequence[Bounded]) -> list[str]:
-    told = []
+    told, flops = [], correlations(rows, lambda r: r.flops)
     for scale, (every, device) in correlations(rows).items():
         here = [r for r in rows if r.scale == scale]
         left = sum(not r.host_bound for r in here)
         told.append(
             f"x{scale}: rank correlation of printed latency and bound {_r(every)} over {len(here)} rows, {_r(device)} "
             f"over the {left} that are not host-bound"
+            + (f", where that of printed FLOPs is {_r(flops[scale][1])}" if scale in flops else "")
         )
     return told
 
@@ -233,7 +254,8 @@ def _note(device: str) -> str:
 def _missing(table: Table, device: str) -> str:
     return (
         f"No record of the roofline probe stands beside a printed latency of {table.id}: "
-        f"workbench measure '*' --probe roofline --protocol {table.protocol}+{device}"
+        f"workbench measure '*' --probe roofline --protocol {table.protocol}+{device}; for families timed with flex "
+        f"attention ({', '.join(FUSED)}) --protocol {table.protocol}+flex+{device}"
     )
 
 
