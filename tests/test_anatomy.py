@@ -10,6 +10,7 @@ from torch import nn
 from workbench import anatomy, devices
 from workbench.devices import DEVICES, Device
 from workbench.protocols import PROTOCOLS
+from workbench.report import labels
 from workbench.report import roofline as report
 from workbench.trace import trace
 
@@ -136,7 +137,7 @@ def test_names_in_a_picture_touch_neither_each_other_nor_another_s_dot():
     panel = canvas.subplots()
     panel.set(xlim=(0, 10), ylim=(0, 10))
     points = [(5, 5, "first", 4.0), (5.2, 5, "second", 4.0), (5, 5.2, "third", 4.0), (5.1, 5.1, "fourth", 4.0)]
-    report.place(panel, points, [[(0, 0), (10, 10)]])
+    labels.place(panel, points, [[(0, 0), (10, 10)]])
     boxes = [t.get_window_extent() for t in panel.texts]
     assert [t.get_text() for t in panel.texts][:3] == ["first", "second", "third"]
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
@@ -148,7 +149,7 @@ def test_a_name_that_finds_no_side_is_left_out():
     from matplotlib.figure import Figure
 
     panel = Figure(figsize=(1, 1)).subplots()
-    report.place(panel, [(0.5, 0.5, "much longer than the panel is wide", 3.0)])
+    labels.place(panel, [(0.5, 0.5, "much longer than the panel is wide", 3.0)])
     assert not list(panel.texts)
 
 

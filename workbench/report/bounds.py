@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from workbench import devices, models, probes, protocols, store
 from workbench.spec import Record, Row, Table, unknown
 
+from .labels import halo, place
 from .plots import MARKERS, OKABE_ITO, STYLE
-from .roofline import halo, place
 
 if TYPE_CHECKING:
     import matplotlib.figure
