@@ -14,6 +14,7 @@ from workbench import execute, judge, models, papers, probes, protocols, report,
 from workbench.spec import UserError
 
 FIELDS = {"variant", "protocol", "probe", "unit", "values", "status", "reason", "recorded_at", "machine"}
+COUNTS = ("--probe", "params", "--probe", "macs")
 CELL = {"method", "scale", "column", "reported", "measured", "unit", "protocol", "verdict", "why"}
 
 
@@ -149,7 +150,7 @@ def test_no_word_at_all_is_a_call_for_help(workbench):
     assert bare == workbench("--help")
     assert (bare.code, bare.err) == (0, "")
     assert bare.out.startswith("Usage: workbench [OPTIONS] COMMAND [ARGS]...\n")
-    for command in "variants protocols probes tables measure table records reproduce doctor".split():
+    for command in "variants protocols probes tables devices measure trace table records reproduce doctor".split():
         assert f"\n  {command} " in bare.out
 
 
@@ -181,7 +182,7 @@ def test_a_variant_is_listed_with_its_five_facts(workbench):
 
 
 def test_json_on_stdout_is_one_array_of_records(workbench, tmp_path):
-    ran = workbench("measure", "esc-fp-x4", "--json", "--records", tmp_path)
+    ran = workbench("measure", "esc-fp-x4", *COUNTS, "--json", "--records", tmp_path)
     read = json.loads(ran.out)
     assert [(r["variant"], r["probe"], r["protocol"]) for r in read] == [
         ("esc-fp-x4", "params", "esc"), ("esc-fp-x4", "macs", "esc"),
@@ -198,7 +199,7 @@ def test_json_on_stdout_is_one_array_of_records(workbench, tmp_path):
 
 
 def test_asked_again_it_measures_nothing_and_answers_the_same(workbench, tmp_path):
-    words = ("measure", "esc-fp-x4", "--records", tmp_path, "--json")
+    words = ("measure", "esc-fp-x4", *COUNTS, "--records", tmp_path, "--json")
     first = workbench(*words)
     before = sorted(tmp_path.iterdir())
     again = workbench(*words)
@@ -225,12 +226,17 @@ def test_globs_probes_and_protocols_are_asked_for_together(workbench, tmp_path):
 
 
 def test_people_get_a_line_for_each_answer(workbench, tmp_path):
-    ran = workbench("measure", "esc-fp-x4", "--records", tmp_path)
+    ran = workbench("measure", "esc-fp-x4", *COUNTS, "--records", tmp_path)
     assert [line.split() for line in ran.out.splitlines()] == [
         ["esc-fp-x4", "params", "esc", "539,263", "count"],
         ["esc-fp-x4", "macs", "esc", "60,840,592,000", "count"],
     ]
     assert ran.err.endswith("2 asked, 2 measured, 0 already known.\n")
+
+
+def test_an_estimate_is_called_one(workbench, tmp_path):
+    ran = workbench("measure", "esc-fp-x4", "--probe", "roofline", "--records", tmp_path)
+    assert re.fullmatch(r"esc-fp-x4 +roofline +esc +0\.0\d+ seconds \(an estimate\)\n", ran.out)
 
 
 def test_a_terminal_gets_a_bar_and_stdout_stays_clean(workbench, tmp_path, monkeypatch, make_record):

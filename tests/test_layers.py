@@ -13,8 +13,9 @@ from workbench import models, papers, probes, reproduce
 LAYERS = (
     {"spec"},
     {"environment", "trace"},
+    {"devices"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge"},
+    {"execute", "judge", "anatomy"},
     {"report", "progress"},
     {"detective", "doctor"},
     {"reproduce"},
@@ -26,7 +27,7 @@ LAYERS = (
 ALONE = {"models", "probes", "papers"}
 """Folders that are lists: their entries import what folders and private files share, and never each other."""
 
-SHARED = {"models": {"parts"}, "probes": {"prices"}, "papers": {"printed"}}
+SHARED = {"models": {"parts"}, "probes": {"arithmetic", "prices"}, "papers": {"printed"}}
 """What the entries of such a folder share; its __init__ is what all of them may know."""
 
 PACKAGE = Path(models.__file__).resolve().parent.parent
@@ -93,7 +94,9 @@ def test_the_test_above_would_see_a_breach(file, text):
     assert breaches(PACKAGE / file, text)
 
 
-@pytest.mark.parametrize("file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py"])
+@pytest.mark.parametrize(
+    "file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py", "probes/roofline.py"]
+)
 def test_and_sees_none_where_there_is_none(file):
     assert imports(PACKAGE / file)
     assert breaches(PACKAGE / file) == []
@@ -120,7 +123,9 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", ["prices"]) == {n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across}
+    assert entries("probes", ["arithmetic", "prices"]) == {
+        n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across
+    }
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]
     assert all(callable(p.measure) for p in probes.PROBES.values() if not p.across)
     assert all(p.across in probes.PROBES for p in probes.PROBES.values() if p.across)
@@ -158,7 +163,9 @@ READING = (
     ("protocols",),
     ("probes",),
     ("tables",),
+    ("devices",),
     *(("table", "esc-table2", "--format", f) for f in ("md", "csv", "tex", "html", "json")),
+    ("table", "esc-table2", "--bounds", "a100"),
     ("records",),
     ("records", "--sql", "select count(*) from records"),
     ("measure", "no-such-variant"),

@@ -72,10 +72,24 @@ def tables(as_json: Json = False) -> None:
     _listing(rows, as_json, ("id", "source", "title"))
 
 
+@app.command("devices")
+def list_devices(as_json: Json = False) -> None:
+    """List the devices that lower bounds of the time can be computed for."""
+    from dataclasses import asdict
+
+    from workbench.devices import CPU, DEVICES
+
+    rows = [asdict(d) for d in DEVICES.values()]
+    rows.append(dict.fromkeys(rows[0]) | {"name": CPU, "title": "this machine", "source": "measured when asked for"})
+    _listing(rows, as_json, ("name", "title", "source"))
+
+
 @app.command()
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
-    probe: Annotated[list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")
+    ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
@@ -104,6 +118,7 @@ def measure(
         print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
             told = f"{a.values[0]:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            told += " (an estimate)" if "estimate" in a.details else ""
             print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
     if any(a.status == "failed" for a in answers):
         raise SystemExit(1)
@@ -113,12 +128,20 @@ def measure(
 def table(
     name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
     format: Annotated[str, typer.Option("--format", help="md, csv, tex, html or json.")] = "md",
+    bounds: Annotated[
+        str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
+    ] = None,
     records: Records = None,
 ) -> None:
     """Print a published table: every printed figure, the measured one beside it, and a verdict."""
     from workbench import judge, papers, report, store
 
     chosen = papers.find_table(name)
+    if bounds is not None:
+        from workbench.report import bounds as beside
+
+        sys.stdout.write(beside.render(chosen, _read(records or store.default()).newest(), bounds, format))
+        return
     cells = judge.judge(chosen, _read(records or store.default()).newest())
     sys.stdout.write(report.render(chosen, cells, format))
 
@@ -160,6 +183,33 @@ def explain(
         _print_json(found)
     else:
         sys.stdout.write("".join(report.finding(f) for f in found))
+
+
+@app.command()
+def trace(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as esc-x4.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="How it is built and fed.")] = "esc",
+    device: Annotated[str | None, typer.Option("--device", help="One of `workbench devices` [the protocol's].")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="module or operator [both].")] = None,
+    depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
+    top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
+    from workbench import anatomy
+    from workbench.report import roofline
+
+    anatomy.check(by, top)
+    if picture:
+        roofline.check(picture)
+    found = anatomy.dissect(name, protocol, device, depth)
+    if picture:
+        roofline.write(found, by, top, picture)
+    if as_json:
+        _print_json(roofline.as_object(found, by, top))
+    else:
+        sys.stdout.write(roofline.text(found, by, top))
 
 
 @app.command("records")
@@ -248,5 +298,5 @@ def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]
         print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _print_json(rows: list[dict[str, Any]]) -> None:
-    print(json.dumps(rows, indent=1, ensure_ascii=False))
+def _print_json(shown: Any) -> None:
+    print(json.dumps(shown, indent=1, ensure_ascii=False))

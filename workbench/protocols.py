@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from workbench.devices import DEVICES
 from workbench.spec import Counting, Protocol, UserError, unknown
 
 
@@ -83,6 +84,9 @@ MODIFIERS: dict[str, Modifier] = {
             "planning",
             {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
+        *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
+        Modifier("tf32", "float32 matrix products may run as TF32 too", "bound", {"tf32_products": True}),
+        Modifier("no-tf32", "float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}),
     )
 }
 

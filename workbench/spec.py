@@ -112,6 +112,18 @@ class Planning:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """The device that a lower bound of the time is computed for, and what torch lets its tensor cores do."""
+
+    device: str = "a100"
+    """A name of `workbench devices`."""
+    tf32_convolutions: bool = True
+    """Whether float32 convolutions may run as TF32: torch's default (`torch.backends.cudnn.allow_tf32`)."""
+    tf32_products: bool = False
+    """Whether float32 matrix products may: not by torch's default (`torch.backends.cuda.matmul.allow_tf32`)."""
+
+
+@dataclass(frozen=True)
 class Protocol:
     """A named way to measure. Its parts are read one by one, so that a change stales only what reads it."""
 
@@ -122,6 +134,7 @@ class Protocol:
     build: Build = field(default_factory=Build)
     counting: Counting = field(default_factory=Counting)
     planning: Planning = field(default_factory=Planning)
+    bound: Bound = field(default_factory=Bound)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.

@@ -67,6 +67,7 @@ PROBES: dict[str, Probe] = {
         Probe("activations", "count", 1, ("input", "build")),
         Probe("params-search", "count", 1, ("input.hr",), across="params"),
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
+        Probe("roofline", "seconds", 1, ("input", "build", "bound")),
     )
 }
 
