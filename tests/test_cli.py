@@ -44,7 +44,7 @@ MISTAKES = {
         "workbench protocols",
     ),
     "two modifiers at odds": (
-        ("measure", "esc-x4", "--protocol", "esc+sdpa+flex"), "+sdpa and +flex both set 'attention'", "keep one of them",
+        ("measure", "esc-x4", "--protocol", "esc+sdpa+flex"), "+sdpa and +flex both set 'attention'", "keep one",
     ),
     "nothing to explain": (("explain",), "Explain what?", "--variant NAME with a figure"),
     "a table and a variant": (("explain", "esc-table2", "--variant", "esc-x4"), "Explain what?", "Give a table"),
@@ -52,8 +52,12 @@ MISTAKES = {
     "an unparsable figure": (
         ("explain", "--variant", "esc-x4", "--macs", "about 3"), "The figure 'about 3' cannot be read", "244.2G, 772K",
     ),
-    "an unknown variant to explain": (("explain", "--variant", "esc-x5", "--macs", "1G"), "No variant 'esc-x5'.", "list"),
-    "an unknown method": (("explain", "esc-table2", "--cell", "ESCC"), "No method in esc-table2 'ESCC'.", "workbench table"),
+    "an unknown variant to explain": (
+        ("explain", "--variant", "esc-x5", "--macs", "1G"), "No variant 'esc-x5'.", "workbench variants",
+    ),
+    "an unknown method": (
+        ("explain", "esc-table2", "--cell", "ESCC"), "No method in esc-table2 'ESCC'.", "workbench table esc-table2",
+    ),
     "a cell that is not counted": (
         ("explain", "esc-table2", "--cell", "ESC:x4:set5_psnr"), "No counted cell 'ESC:x4:set5_psnr' in esc-table2.",
         "counted columns: flops_g, params_k",
@@ -158,7 +162,7 @@ def test_no_word_at_all_is_a_call_for_help(workbench):
     ("command", "key", "known"),
     [
         ("variants", "name", models.VARIANTS),
-        ("protocols", "name", protocols.PROTOCOLS),
+        ("protocols", "name", [*protocols.PROTOCOLS, *(f"+{m}" for m in protocols.MODIFIERS)]),
         ("probes", "name", probes.PROBES),
         ("tables", "id", papers.TABLES),
     ],

@@ -17,7 +17,6 @@ from workbench.probes import macs
 from workbench.protocols import PROTOCOLS, find
 from workbench.spec import UserError
 
-
 ESC = PROTOCOLS["esc"]
 
 

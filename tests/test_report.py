@@ -250,7 +250,7 @@ def fetches(page):
 @pytest.fixture(scope="module")
 def written(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    return folder, report.write([(t, judge.judge(t, {})) for t in papers.TABLES.values()], folder)
+    return folder, report.write([(t, judge.judge(t, {})) for t in papers.TABLES.values()], {}, folder)
 
 
 def test_html_is_balanced_and_has_an_entry_for_each_column_in_each_row(cells):
@@ -299,9 +299,11 @@ def test_the_test_above_would_see_a_page_that_fetches():
 
 WRITE = """
 import sys
+from pathlib import Path
 sys.modules["torch"] = None  # an import of it fails
-from workbench import judge, papers, report
-report.write([judge.read(table, sys.argv[1]) for table in papers.TABLES], sys.argv[2])
+from workbench import judge, papers, report, store
+known = store.read(Path(sys.argv[1])).newest()
+report.write([judge.read(table, sys.argv[1]) for table in papers.TABLES], known, sys.argv[2])
 """
 
 

@@ -187,7 +187,8 @@ class _Walk(TorchDispatchMode):
     def record(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         module, kind = self.path[-1] if self.path else ("", "")
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
-        fresh = [self.hold(tensor, op, module) for tensor in outputs]
+        there = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        fresh = [self.hold(t, op, module) and t.untyped_storage()._cdata not in there for t in outputs]
         given = tree_map_only(Tensor, self.shape, (args, dict(kwargs)))
         made = tuple(self.shape(t) for t in outputs)
         operands = [s for s in tree_leaves(given, is_leaf=lambda leaf: isinstance(leaf, Shape)) if isinstance(s, Shape)]
@@ -217,7 +218,7 @@ class _Walk(TorchDispatchMode):
         module: str,
         role: Literal["parameter", "buffer", "input", "made"] = "made",
     ) -> bool:
-        """Take note of a tensor's storage, once, until it dies. Whether it is a new one."""
+        """Take note of a tensor's storage, once, until it dies. Whether it may be new; the host's are not kept."""
         if tensor.device != self.device:
             return True
         storage = tensor.untyped_storage()

@@ -27,9 +27,6 @@ from .prices import CONVOLUTIONS
 TOP = 10
 """How many operators and modules a record lists."""
 
-VIEWS = frozenset("expand permute select slice squeeze transpose unsqueeze view".split())
-"""Operators that move nothing on the host either, where a trace cannot tell a view from a copy."""
-
 
 @dataclass(frozen=True)
 class Cost:
@@ -140,7 +137,7 @@ def rate(call: Call, multiply_adds: int, device: Device, bound: Bound) -> float:
 
 def host(seen: Trace) -> Host:
     """What a trace shows on the host's tensors."""
-    calls = [c for c in seen.calls if c.host and c.written and c.name not in VIEWS]
+    calls = [c for c in seen.calls if c.host and c.written]
     arrived = sum(s.bytes for c in calls for s in c.outputs if s.storage >= 0)
     return Host(len(calls), sum(c.read + c.written for c in calls), arrived)
 

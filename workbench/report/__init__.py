@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench import papers
 from workbench.judge import Cell
-from workbench.spec import Figure, Table, unknown
+from workbench.spec import Figure, Record, Table, unknown
 
-from . import html, latex, markdown
+from . import bounds, html, latex, markdown
 from .findings import as_finding, finding, findings
 
 __all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
@@ -93,8 +93,10 @@ def picture(table: Table, cells: Sequence[Cell]) -> Any:
     return Image(data=drawn[0], width=900) if drawn else None
 
 
-def write(judged: Sequence[tuple[Table, Sequence[Cell]]], results: str | Path) -> list[Path]:
-    """Tables in every format, their figures, and the one page that shows all of it."""
+def write(
+    judged: Sequence[tuple[Table, Sequence[Cell]]], known: Mapping[str, Record], results: str | Path
+) -> list[Path]:
+    """Tables in every format, their figures, bounds of their latencies, and the one page that shows all of it."""
     from . import plots
 
     results = Path(results)
@@ -111,6 +113,10 @@ def write(judged: Sequence[tuple[Table, Sequence[Cell]]], results: str | Path) -
         pictures = [p.read_text(encoding="utf-8") for p in drawn if p.suffix == ".svg"]
         sections.append(html.section(table, cells, [p[p.index("<svg") :] for p in pictures]))
         written += drawn
+        if bounds.read(table, known):
+            written += bounds.write(table, known, results)
+            picture = written[-1].read_text(encoding="utf-8")
+            sections.append(html.framed(bounds.TITLE, bounds.html(table, known), picture[picture.index("<svg") :]))
     front.write_text(html.page("Printed and measured", sections), encoding="utf-8")
     return [*written, front]
 

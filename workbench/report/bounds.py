@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import devices, probes, protocols, store
@@ -18,6 +19,8 @@ from .plots import MARKERS, OKABE_ITO, STYLE
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+TITLE = "Printed latencies beside a lower bound of the time, an estimate"
 
 HEAD = ("Method", "Scale", "printed, ms", "at least, ms", "printed / at least", "memory-bound", "launches", "")
 
@@ -149,6 +152,23 @@ def html(table: Table, known: Mapping[str, Record], device: str = "a100") -> str
     return f'<div class="wide">\n{table_}\n</div>\n<ul>{said}</ul>\n<p class="summary">{escape(_note(device))}</p>\n'
 
 
+def write(table: Table, known: Mapping[str, Record], results: Path, device: str = "a100") -> list[Path]:
+    """The table as Markdown and the picture as PNG and SVG, in the folders of results; the SVG comes last."""
+    import matplotlib as mpl
+
+    text = results / "tables" / f"{table.id}-bounds.md"
+    text.write_text(
+        f"# {table.source}: {TITLE[0].lower()}{TITLE[1:]}\n\n{markdown(table, known, device)}", encoding="utf-8"
+    )
+    (results / "figures").mkdir(parents=True, exist_ok=True)
+    png, svg = (results / "figures" / f"{table.id}-bounds.{suffix}" for suffix in ("png", "svg"))
+    drawn = picture(table, known, device)
+    with mpl.rc_context(STYLE):
+        drawn.savefig(png, dpi=160, metadata={"Software": None})
+        drawn.savefig(svg, metadata={"Date": None, "Creator": None})
+    return [text, png, svg]
+
+
 def picture(table: Table, known: Mapping[str, Record], device: str = "a100") -> matplotlib.figure.Figure:
     """Printed latency over the bound, log-log, one panel per scale; on a slanting line the ratio is the same."""
     import matplotlib as mpl
@@ -251,8 +271,8 @@ def _note(device: str) -> str:
 def _missing(table: Table, device: str) -> str:
     return (
         f"No record of the roofline probe stands beside a printed latency of {table.id}: "
-        f"workbench measure '*' --probe roofline --protocol {table.protocol}+{device}; for families timed with flex "
-        f"attention ({', '.join(FUSED)}) --protocol {table.protocol}+flex+{device}"
+        f"workbench measure '*' --probe roofline --protocol {table.protocol}+{device}; for methods timed with flex "
+        f"attention --protocol {table.protocol}+flex+{device}; workbench reproduce measures all that is needed"
     )
 
 

@@ -82,6 +82,11 @@ def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -
 """
 
 
+def framed(title: str, content: str, picture: str) -> str:
+    """A section with a picture above its content."""
+    return f"<section>\n<h1>{escape(title)}</h1>\n<figure>{picture}</figure>\n{content}</section>\n"
+
+
 def fragment(table: Table, cells: Sequence[Cell]) -> str:
     """The bare table for a page that has its own frame, such as a notebook."""
     return f"<style>{COLOURS}</style>" + _table(table, cells)
