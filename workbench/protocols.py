@@ -77,7 +77,7 @@ MODIFIERS: dict[str, Modifier] = {
             "no-attention-extras",
             "fused attention takes its output only",
             "planning",
-            {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
+            {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
     )
 }

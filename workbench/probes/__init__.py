@@ -61,6 +61,7 @@ PROBES: dict[str, Probe] = {
             1,
             ("input", "build", "counting.convention", "counting.layer_norm", "counting.selective_scan"),
         ),
+        Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
     )
 }
 
