@@ -92,10 +92,7 @@ class Allocator:
         """The smallest free block that is large enough, lowest address among equals; split if the rest is worth it."""
         pool = self._free[small]
         index = bisect_left(pool, (size, -1))
-        if index < len(pool):
-            block = self._at.pop(pool.pop(index)[1])
-        else:
-            block = self._segment(size, small)
+        block = self._at.pop(pool.pop(index)[1]) if index < len(pool) else self._segment(size, small)
         rest = block.size - size
         if rest >= BLOCK if small else rest > SMALL:
             remaining = Block(block.address + size, rest, small, before=block, after=block.after)

@@ -6,18 +6,18 @@ measure after warming up. What a GPU takes beside the network's own tensors are 
 cuBLAS keeps a workspace from the first matrix product on. Temporaries inside other kernels, such as the contiguous
 copy that a convolution makes of a strided input, are not planned; nor is what cuDNN takes, unless a size is given.
 
-Flex attention holds what it was compiled with. Why: torch.compile's tracing leaves the tensors of the compiling call in
-reference cycles, which live until Python collects garbage; seen on torch 2.13 with weak references, on the CPU. What is
-only inferred: that this is what ESC's Table 2 shows. Its printed figures ask for a third buffer of the size of q, k and
-v at the moment when the next block makes its own, at all scales, and leave no room for a copy during the call, as
-inductor's lowering (torch/_inductor/kernel/flex) makes none of views whose last side is contiguous. torch 2.6, which
-its repository names, held nothing on the CPU; a workspace of that size in the convolution before would print the same.
-Beside its output the kernel gets two float32 for each head and query, log-sum-exp and maxima, by the same lowering.
+Flex attention holds what it was compiled with. Why: tracing by torch.compile leaves the tensors of the compiling call
+in reference cycles, which live until Python collects garbage; seen by weak references on the CPU with torch 2.5.1 and
+2.13, not with 2.6.0. Only inferred is that ESC's Table 2 shows this: its printed figures ask for a third buffer of the
+size of q, k and v at the moment when a block makes its own, at all scales. They leave no room for copies during the
+call, and inductor's lowering (torch/_inductor/kernel/flex) makes none where the last side is contiguous; a workspace
+of that size in the convolution before would print the same. The kernel is handed two float32 for each head and query
+beside its output, log-sum-exp and maxima, by the same lowering.
 
-Scaled_dot_product_attention is planned from torch's sources (aten/src/ATen/native/transformers), not verified on a GPU:
+scaled_dot_product_attention is planned from torch's sources (aten/src/ATen/native/transformers), not verified on a GPU:
 flash in half precision without a mask (head width padded to a multiple of 8, a log-sum-exp); else the memory-efficient
-kernel if the head width is a multiple of 16 bytes (a mask whose rows are no multiple of 8 is copied, padded); else plain
-arithmetic in float32 with whole maps. cuDNN's attention, which torch may prefer on Hopper in half precision, is not.
+kernel if the head width is a multiple of 16 bytes (a mask whose rows are no multiple of 8 is copied, padded); else
+plain arithmetic with whole maps. cuDNN's attention, which torch may prefer on Hopper in half precision, is not planned.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -45,9 +44,7 @@ LARGEST = 12
 PRODUCTS = frozenset("addbmm addmm addmv baddbmm bmm linear matmul mm mv".split())
 """Operators that call cuBLAS; an einsum does where it sums over an index that two operands share."""
 
-CONVOLUTIONS = frozenset(
-    "conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d".split()
-)
+CONVOLUTIONS = frozenset("conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d".split())
 
 MASK_ROW = 8
 """Elements; the memory-efficient kernel takes masks whose strides are multiples of this."""
@@ -103,14 +100,10 @@ def measure(model: nn.Module, x: Tensor, protocol: Protocol) -> Reading:
 def plan(seen: Trace, planning: Planning) -> Plan:
     """Replay a trace until peak and reserved memory no longer change."""
     replay = _Replay(seen, planning)
-    before = None
-    for number in range(1, PASSES + 1):
-        replay.run()
-        now = (replay.memory.peak, replay.memory.reserved)
-        if now == before:
-            break
-        before = now
-    return replay.plan(number)
+    passes, before = 0, None
+    while passes < PASSES and before != (now := replay.run()):
+        passes, before = passes + 1, now
+    return replay.plan(passes)
 
 
 class _Replay:
@@ -137,8 +130,8 @@ class _Replay:
         returned = {s.storage for s in seen.calls[-1].outputs} if seen.calls else set()
         self.kept = {i for i, s in enumerate(seen.storages) if s.died is None and i not in returned} - self.stays
 
-    def run(self) -> None:
-        """One pass; what it returns is dropped at its end, as by a loop that looks at no result."""
+    def run(self) -> tuple[int, int]:
+        """Peak and reserved memory of one pass, whose result is dropped at its end, as by a loop that looks at none."""
         self.memory.forget_peak()
         self._peaked(-1)
         held: set[int] = set()
@@ -156,6 +149,7 @@ class _Replay:
         self.stays |= self.kept
         for index in set(self.there) - self.stays:
             self._give(index)
+        return self.memory.peak, self.memory.reserved
 
     def plan(self, passes: int) -> Plan:
         there, extra = self.at_peak
