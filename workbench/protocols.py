@@ -82,7 +82,7 @@ MODIFIERS: dict[str, Modifier] = {
             "no-attention-extras",
             "fused attention takes its output only",
             "planning",
-            {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
+            {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
         *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
         Modifier("tf32", "float32 matrix products may run as TF32 too", "bound", {"tf32_products": True}),

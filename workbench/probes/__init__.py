@@ -68,6 +68,7 @@ PROBES: dict[str, Probe] = {
         Probe("params-search", "count", 1, ("input.hr",), across="params"),
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
+        Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
     )
 }
 
