@@ -63,6 +63,7 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("sdpa", "attention through torch's fused kernel", "build", {"attention": "sdpa"}),
         Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
         Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
+        Modifier("unshifted", "no window is shifted, whatever the architecture says", "build", {"shifted": False}),
         Modifier("unpadded", "pixels that the network adds are not counted", "counting", {"padding": False}),
         Modifier("no-layer-norm", "layer norms are not counted", "counting", {"layer_norm": False}),
         Modifier(
@@ -96,6 +97,7 @@ CANDIDATES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("sdpa", "train", "ceil", "unpadded", "no-layer-norm", "scan", "twice"),
     ),
     "params": (("fvcore", "fvcore+trainable", "hooks"), ()),
+    "planned-memory": (("fvcore", "fvcore+sdpa", "fvcore+flex"), ("train", "ceil", "unshifted")),
 }
 """For a probe, the protocols that could have made a printed figure: each of the first with any of the second."""
 

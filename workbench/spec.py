@@ -73,6 +73,8 @@ class Build:
     """`faithful` works in the official code's order; `lean` computes the same with less."""
     mode: Literal["eval", "train"] = "eval"
     """Whether its modules stand as for inference or as for training."""
+    shifted: bool = True
+    """Whether windows are shifted where the architecture says so; some copies of an architecture do not."""
 
 
 @dataclass(frozen=True)

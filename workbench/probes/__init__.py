@@ -69,6 +69,7 @@ PROBES: dict[str, Probe] = {
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
         Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
+        Probe("planned-memory-search", "bytes", 1, ("input.hr", "input.batch", "planning"), across="planned-memory"),
     )
 }
 
