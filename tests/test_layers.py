@@ -12,11 +12,13 @@ from workbench import models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace"},
+    {"environment", "interrupts", "trace", "allocator"},
+    {"devices"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge"},
+    {"execute", "judge", "anatomy"},
     {"report", "progress"},
-    {"reproduce", "doctor"},
+    {"detective", "doctor"},
+    {"reproduce"},
     {"cli"},
     {"__main__"},
 )
@@ -25,7 +27,7 @@ LAYERS = (
 ALONE = {"models", "probes", "papers"}
 """Folders that are lists: their entries import what folders and private files share, and never each other."""
 
-SHARED = {"models": {"parts"}, "probes": set(), "papers": {"printed"}}
+SHARED = {"models": {"parts"}, "probes": {"arithmetic", "prices"}, "papers": {"printed"}}
 """What the entries of such a folder share; its __init__ is what all of them may know."""
 
 PACKAGE = Path(models.__file__).resolve().parent.parent
@@ -92,7 +94,9 @@ def test_the_test_above_would_see_a_breach(file, text):
     assert breaches(PACKAGE / file, text)
 
 
-@pytest.mark.parametrize("file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py"])
+@pytest.mark.parametrize(
+    "file", ["models/esc.py", "report/html.py", "probes/macs.py", "papers/esc.py", "probes/roofline.py"]
+)
 def test_and_sees_none_where_there_is_none(file):
     assert imports(PACKAGE / file)
     assert breaches(PACKAGE / file) == []
@@ -119,9 +123,12 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", []) == {name.replace("-", "_") for name in probes.PROBES}
+    assert entries("probes", ["arithmetic", "prices"]) == {
+        n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across
+    }
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]
-    assert all(callable(p.measure) for p in probes.PROBES.values())
+    assert all(callable(p.measure) for p in probes.PROBES.values() if not p.across)
+    assert all(p.across in probes.PROBES for p in probes.PROBES.values() if p.across)
 
 
 def test_every_paper_file_is_listed():
@@ -156,7 +163,9 @@ READING = (
     ("protocols",),
     ("probes",),
     ("tables",),
+    ("devices",),
     *(("table", "esc-table2", "--format", f) for f in ("md", "csv", "tex", "html", "json")),
+    ("table", "esc-table2", "--bounds", "a100"),
     ("records",),
     ("records", "--sql", "select count(*) from records"),
     ("measure", "no-such-variant"),
@@ -191,7 +200,7 @@ def test_nor_do_the_notebook_s_calls_on_the_reading_side(python, example):
     )
     cells = len(papers.TABLES["esc-table2"].rows) * len(papers.TABLES["esc-table2"].columns)
     ran = python(script)
-    assert ran.out.split()[::2] == [str(cells), "Figure"], ran.err
+    assert ran.out.split()[::2] == [str(cells), "Image"], ran.err
 
 
 def test_json_of_the_listings_is_what_the_catalogue_holds(python):

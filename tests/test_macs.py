@@ -10,10 +10,12 @@ import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from workbench import models
 from workbench.probes import macs
 from workbench.protocols import PROTOCOLS, find
+from workbench.spec import UserError
 
 ESC = PROTOCOLS["esc"]
 
@@ -166,6 +168,146 @@ def test_heavy_operators_without_a_price_are_marked(operator):
     assert reading.values == (0,)
     assert reading.details["uncounted"] == {operator: 1}
     assert reading.details["uncounted_heavy"] == [operator]
+
+
+# --- torch's counter, and hooks
+
+
+def by_torch(network, x):
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(x)
+    return counter.get_total_flops() / 2
+
+
+TORCH = {
+    **{name: BY_HAND[name][:2] for name in BY_HAND if BY_HAND[name][2] in ("conv", "linear", "matmul", "mm", "bmm")},
+    **{name: BY_HAND[name][:2] for name in ("addmm", "layer norm", "batch norm", "adaptive pooling", "bilinear")},
+    "baddbmm": (lambda x: torch.baddbmm(zeros(x, 2, 3, 5), x, zeros(x, 2, 4, 5)), (2, 3, 4)),
+    "repeated": (lambda x: x @ zeros(x, 2, 1, 4, 5), (3, 3, 4)),
+    "matrix times vector": (lambda x: x @ zeros(x, 4), (2, 3, 4)),
+    "vector times matrix": (lambda x: x @ zeros(x, 4, 5), (4,)),
+    "fused attention": (lambda x: F.scaled_dot_product_attention(x, zeros(x, 2, 7, 4), zeros(x, 2, 7, 6)), (2, 3, 4)),
+    "einsum": (lambda x: torch.einsum("bik,bjk->bij", x, zeros(x, 2, 5, 4)), (2, 3, 4)),
+    "einsum of one": (lambda x: torch.einsum("ij->i", x), (3, 4)),
+    "einsum of three": (lambda x: torch.einsum("ij,jk,kl->il", x, zeros(x, 4, 5), zeros(x, 5, 6)), (3, 4)),
+    "einsum that sums one alone": (lambda x: torch.einsum("ik,kj->j", x, zeros(x, 4, 5)), (3, 4)),
+    "einsum without output": (lambda x: torch.einsum("ik,kj", x, zeros(x, 4, 5)), (3, 4)),
+    "einsum of outer products": (lambda x: torch.einsum("i,j->ij", x, zeros(x, 5)), (3,)),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_the_torch_protocol_counts_what_torch_s_own_counter_does(name):
+    network, shape = TORCH[name]
+    network = (network if isinstance(network, nn.Module) else Does(network)).to("meta").eval()
+    x = torch.empty(shape, device="meta")
+    assert macs.measure(network, x, find("torch")).values == (by_torch(network, x),)
+
+
+HOOKED = {
+    "conv": (nn.Conv2d(4, 8, 3, padding=1, groups=2), (1, 4, 9, 9), 8 * 81 * 2 * 9),
+    "transposed conv": (nn.ConvTranspose2d(4, 8, 3, stride=2), (1, 4, 5, 6), 8 * 11 * 13 * 4 * 9),
+    "linear": (nn.Linear(4, 5), (2, 3, 4), 2 * 3 * 4 * 5),
+    "layer norm": (nn.LayerNorm(4), (2, 3, 4), 4 * 24),
+    "layer norm without affine": (nn.LayerNorm(4, elementwise_affine=False), (2, 3, 4), 2 * 24),
+    "batch norm": (nn.BatchNorm2d(4), (1, 4, 2, 3), 4 * 24),
+    "softmax": (nn.Softmax(dim=-1), (2, 3, 4), 2 * 3 * (3 * 4 - 1)),
+    "adaptive pooling": (nn.AdaptiveAvgPool2d(1), (1, 4, 5, 6), 4 * (30 + 1)),
+    "bilinear": (nn.Upsample(scale_factor=2, mode="bilinear"), (1, 2, 3, 4), 11 * 2 * 6 * 8),
+    "relu": (nn.ReLU(), (2, 3), 0),
+    "gelu": (nn.GELU(), (2, 3), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOOKED)
+def test_hooks_count_by_the_rules_of_thop(name):
+    network, shape, price = HOOKED[name]
+    assert count(network, *shape, protocol=find("hooks")).values == (price,)
+
+
+def test_hooks_do_not_see_what_a_forward_does_by_itself_nor_classes_of_ones_own():
+    class Own(nn.Linear):
+        pass
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen, self.own = nn.Linear(4, 4), Own(4, 4)
+
+        def forward(self, x):
+            x = F.linear(self.own(self.seen(x)), self.seen.weight)
+            return x @ x.mT
+
+    reading = count(Net(), 2, 4, protocol=find("hooks"))
+    assert reading.values == (2 * 4 * 4,)
+    assert reading.details["uncounted"] == {"linear": 2, "mT": 1, "matmul": 1}
+    assert reading.details["uncounted_heavy"] == ["linear", "matmul"]
+
+
+@pytest.mark.parametrize("attention", ["naive", "sdpa"])
+@pytest.mark.parametrize("variant", [v for v in models.VARIANTS.values() if v.scale == 4], ids=lambda v: v.name)
+def test_every_network_costs_what_torch_s_own_counter_says(variant, attention):
+    if attention not in models.supported(variant.name):
+        pytest.skip(f"{variant.name} has no {attention} attention")
+    network = models.create(variant.name, device="meta", attention=attention, forward="faithful")
+    x = torch.empty(1, 3, 48, 52, device="meta")
+    assert macs.measure(network, x, find("torch")).values == (by_torch(network, x),)
+
+
+# --- fields of a protocol
+
+
+def test_an_operation_may_count_twice():
+    once, twice = (count(nn.Linear(4, 4), 2, 4, protocol=find(p)) for p in ("fvcore", "fvcore+twice"))
+    assert (once.values, twice.values) == ((32,), (64,))
+    assert twice.details["by_operator"] == {"linear": 64}
+
+
+class Padding(nn.Module):
+    """Pads to whole windows of eight, by reflecting or by joining a flipped copy."""
+
+    def __init__(self, flips=False):
+        super().__init__()
+        self.flips, self.conv = flips, nn.Conv2d(3, 4, 3, padding=1)
+
+    def forward(self, x):
+        height, width = x.shape[-2:]
+        down, right = -height % 8, -width % 8
+        if self.flips:
+            x = torch.cat([x, x.flip(-2)], -2)[..., : height + down, :]
+            x = torch.cat([x, x.flip(-1)], -1)[..., : width + right]
+        elif down or right:
+            x = F.pad(x, (0, right, 0, down), "reflect")
+        return self.conv(x)
+
+
+@pytest.mark.parametrize("flips", [False, True])
+def test_padding_may_be_left_out(flips):
+    padded, bare = (count(Padding(flips), 1, 3, 10, 17, protocol=find(p)) for p in ("fvcore", "fvcore+unpadded"))
+    assert padded.values == (16 * 24 * 4 * 27,)
+    assert bare.values == (10 * 17 * 4 * 27,)
+    whole = count(Padding(flips), 1, 3, 16, 24, protocol=find("fvcore+unpadded"))
+    assert whole.values == padded.values
+
+
+def test_a_part_of_the_network_may_pad_by_itself():
+    class Part(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.padding = nn.Conv2d(3, 3, 1), Padding()
+
+        def forward(self, x):
+            return self.padding(self.first(x))
+
+    padded, bare = (count(Part(), 1, 3, 10, 17, protocol=find(p)) for p in ("fvcore", "fvcore+unpadded"))
+    assert padded.values == (10 * 17 * 9 + 16 * 24 * 4 * 27,)
+    assert bare.values == (10 * 17 * 9 + 10 * 17 * 4 * 27,)
+
+
+def test_padding_of_convolutions_cannot_be_left_out():
+    net = nn.Sequential(nn.ReflectionPad2d(1), nn.Conv2d(3, 4, 3))
+    with pytest.raises(UserError, match=r"Sequential pads an input of 10x17 to 12x19 and that size again"):
+        count(net, 1, 3, 10, 17, protocol=find("fvcore+unpadded"))
 
 
 def test_flex_attention_is_marked():

@@ -56,6 +56,8 @@ def test_a_notebook_runs_from_end_to_end(path, tmp_path, make_record, filled, mo
     reproduce.execute_notebook(path.stem, output, {"records": str(records), "results": str(results)})
     assert "".join(texts(output)).startswith("esc-table2: FLOPs: 1/42 reproduced, ")
     assert "Traceback" not in output.read_text()
+    outputs = [o for c in json.loads(output.read_text())["cells"] for o in c.get("outputs", [])]
+    assert sum("image/png" in o.get("data", {}) for o in outputs) == len(papers.FIGURES)
     assert (results / "report" / "index.html").is_file()
     assert (results / "figures" / "esc-table2-agreement.svg").is_file()
     assert {p.name for p in tmp_path.iterdir()} == {"records", "results", "executed"}  # it leaves nothing else
@@ -95,5 +97,4 @@ def test_a_notebook_that_is_not_there_is_an_error(tmp_path, monkeypatch):
 def test_the_default_parameters_are_those_of_the_checkout():
     inferred = papermill.inspect_notebook(str(environment.SOURCE / "notebooks" / "complexity.ipynb"))
     defaults = {name: json.loads(parameter["default"]) for name, parameter in inferred.items()}
-    assert defaults == {"table": "esc-table2", "records": "../results/records", "results": "../results"}
-    assert defaults["table"] in papers.TABLES
+    assert defaults == {"tables": [], "records": "../results/records", "results": "../results"}

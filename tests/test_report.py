@@ -11,14 +11,15 @@ import pandas
 import pytest
 
 from workbench import judge, papers, report, store
-from workbench.report import layout
+from workbench.report import layout, plots
 from workbench.spec import Column, Row, Table, UserError
 
 AWKWARD = r"M&M_1 100% #2 <b>x</b> | y {z} $u$ ~v ^w \q \"s\" – †"
 MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
 PARAMS = Column("params_k", "Params & more", "K", "params", 1e3, "low", "nothing")
 PSNR = Column("psnr", "PSNR_1", "dB", "no-such-probe", 1, "high", "a <test> set | and weights")
-COLUMNS = (MACS, PARAMS, PSNR)
+MEMORY = Column("memory_mb", "Memory", "MB", "no-such-probe", 1.0, "low", "a GPU", estimate="activations")
+COLUMNS = (MACS, PARAMS, PSNR, MEMORY)
 
 MADE = Table(
     "made",
@@ -26,16 +27,18 @@ MADE = Table(
     "a paper",
     "A paper, Table 1",
     "esc",
-    ("esc+ceil",),
     COLUMNS,
     (
-        Row(AWKWARD, 2, "esc-x2", {"flops_g": "592.0", "params_k": "947", "psnr": "38.14"}),
+        Row(AWKWARD, 2, "esc-x2", {"flops_g": "592.0", "params_k": "947", "psnr": "38.14", "memory_mb": "100"}),
         Row("Plain", 2, None, {"flops_g": "400.0", "params_k": "500", "psnr": "38.20"}),
         Row(AWKWARD, 3, "esc-x3", {"flops_g": "268.2", "params_k": "955", "psnr": "34.50"}),
         Row("Plain", 3, "hit-srf-x3", {"flops_g": "101.6", "params_k": "853"}),
         Row("Third", 3, "esc-fp-x3", {"flops_g": "90.0", "params_k": "530", "psnr": "34.60"}),
     ),
 )
+
+
+SEARCHED = {"protocols": ["fvcore", "fvcore+ceil"], "tried": 384, "uncounted_heavy": {}}
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,9 @@ def records(make_record):
         make_record("esc-x2", "macs", values=(591_983_033_600,)),
         make_record("esc-x2", "params", values=(946_728,)),
         make_record("esc-x3", "macs", values=(267_612_860_160,)),
-        make_record("esc-x3", "macs", "esc+ceil", values=(268_240_000_000,)),
+        make_record("esc-x3", "macs-search", values=(267_612_860_160, 268_240_000_000), details=SEARCHED),
+        make_record("esc-x2", "activations", values=(101,)),
+        make_record("esc-x2", "activations", "esc+lean", values=(50,)),
         make_record("esc-x3", "params", values=(955_383,)),
         make_record("hit-srf-x3", "macs", status="failed", reason="Error: <broken> & | \\ _ of two\nlines"),
         make_record("esc-fp-x3", "macs", values=(110_027_399_680,), details={"uncounted_heavy": ["selective_scan"]}),
@@ -87,7 +92,11 @@ def test_json_is_an_array_of_cells_with_the_public_fields(cells):
     first, explained = read[0], next(c for c in read if c["verdict"] == "explained")
     assert (first["method"], first["reported"], first["measured"]) == (AWKWARD, 592.0, 591.9830336)
     assert (first["unit"], first["protocol"], first["verdict"]) == ("G", "esc", "reproduced")
-    assert explained["protocol"] == "esc+ceil"
+    assert explained["protocol"] == "fvcore+ceil"
+    assert (explained["fits"], explained["distinct"], explained["tried"]) == ("fvcore+ceil", 2, 384)
+    assert first["printed"] == "592.0"
+    planned = next(c for c in read if c["verdict"] == "planned")
+    assert (planned["measured"], planned["estimate"], planned["lean"]) == (None, 101, 50)
     missing = next(c for c in read if c["column"] == "psnr" and c["method"] == "Plain" and c["scale"] == 3)
     assert (missing["reported"], missing["measured"], missing["verdict"]) == (None, None, "not printed")
 
@@ -128,12 +137,15 @@ def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
 def test_markdown_says_what_is_behind_each_cell_that_is_not_reproduced(cells):
     text = report.render(MADE, cells, "md")
     notes, gaps = text.split("## Notes")[1].split("## Not measured")
-    assert f"- {AWKWARD} x3, flops_g: explained: protocol esc+ceil" in notes
+    assert f"- {AWKWARD} x3, flops_g: explained: protocol fvcore+ceil" in notes
     assert "- Third x3, flops_g: differs: esc gives 110,027,399,680; " in notes
-    assert "hit-srf-x3" not in notes
+    assert "hit-srf-x3 --probe macs" not in notes
     assert "Plain x3: flops_g: failed: Error: <broken> & | \\ _ of two lines\n" in gaps
     assert "this method is not in the catalogue" in gaps
-    assert "† the convention left operators of weight uncounted" in gaps
+    assert (
+        "† the convention left operators of weight uncounted, so this figure is incomplete; left out: selective_scan."
+        in gaps
+    )
 
 
 def test_a_reason_of_several_lines_stays_in_its_entry(cells):
@@ -149,9 +161,9 @@ ESCAPED = re.compile(r"\\(?:[&%#_${}]|text(?:asciitilde|asciicircum|backslash|ba
 def test_latex_has_an_entry_for_each_column_in_each_row(cells):
     text = report.render(MADE, cells, "tex")
     aligned = re.search(r"\\begin\{tabular\}\{(\w+)\}", text)[1]
-    body = text[text.index(r"\toprule") : text.index(r"\bottomrule")]
+    body = text[text.index(r"\toprule") : text.index(r"\end{tabular}")]
     lines = [line for line in body.splitlines() if line.endswith(r"\\")]
-    assert len(lines) == 2 + len(MADE.rows)
+    assert len(lines) == 2 + len(MADE.rows) + 1
     for line in lines:
         wide = sum(int(n) - 1 for n in re.findall(r"\\multicolumn\{(\d+)\}", line))
         assert ESCAPED.sub("", line).count("&") + 1 + wide == len(aligned)
@@ -172,7 +184,7 @@ def test_latex_braces_balance_and_special_characters_are_escaped(cells):
         assert not set("$#%_~^<>|") & set(math), line
         assert set(re.findall(r"\\([a-z]+)", math)) <= {
             "begin", "end", "toprule", "midrule", "bottomrule", "cmidrule", "multicolumn", "textcolor", "textbf",
-            "underline",
+            "underline", "footnotesize",
         }, line  # fmt: skip
         assert bare.isascii()
     assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
@@ -183,8 +195,14 @@ def test_latex_marks_the_best_and_the_second_of_each_scale(cells):
     assert [(r"\textbf{34.60}" in x, r"\underline{34.50}" in x) for x in lines] == [
         (False, True), (False, False), (True, False),
     ]  # fmt: skip
-    assert r"\textbf{110.03$^\dagger$}" in lines[2]  # fewest multiply-adds of those measured
-    assert r"\underline{268.24}" in lines[0]
+    assert "& 110.03$^\\dagger$ &" in lines[2]  # fewest multiply-adds of those measured, but not all counted
+    assert r"\textbf{268.24}$^a$" in lines[0]
+
+
+def test_latex_says_below_the_table_what_its_marks_mean(cells):
+    foot = report.render(MADE, cells, "tex").split(r"\bottomrule")[1]
+    assert r"$^a$ fvcore+ceil; $^\dagger$ the convention left" in foot
+    assert r"$\sim$ an estimate; nothing was measured.}" in foot
 
 
 # --- HTML
@@ -232,8 +250,7 @@ def fetches(page):
 @pytest.fixture(scope="module")
 def written(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    published = papers.TABLES["esc-table2"]
-    return folder, report.write(published, judge.judge(published, {}), folder)
+    return folder, report.write([(t, judge.judge(t, {})) for t in papers.TABLES.values()], {}, folder)
 
 
 def test_html_is_balanced_and_has_an_entry_for_each_column_in_each_row(cells):
@@ -243,6 +260,14 @@ def test_html_is_balanced_and_has_an_entry_for_each_column_in_each_row(cells):
     assert AWKWARD in page.text
     assert "<b>" not in "".join(tag for tag, _ in page.tags)
     assert any("failed: Error: <broken> & |" in (a.get("title") or "") for _, a in page.tags)
+
+
+def test_the_page_says_what_its_marks_mean(cells):
+    text = Page(report.render(MADE, cells, "html")).text
+    assert "† the convention left operators of weight uncounted" in text
+    assert "left out: selective_scan." in text
+    for verdict in ("reproduced", "explained", "planned", "differs", "not measured"):
+        assert f"{layout.MARKS[verdict]} {verdict}" in text
 
 
 def test_a_fragment_is_the_bare_table(cells):
@@ -256,7 +281,7 @@ def test_the_page_with_its_pictures_is_balanced_and_fetches_nothing(written):
     page = Page((folder / "report" / "index.html").read_text())
     assert fetches(page) == []
     assert "script" not in dict(page.tags)
-    assert sum(tag == "svg" for tag, _ in page.tags) == len(report.figures(papers.TABLES["esc-table2"]))
+    assert sum(tag == "svg" for tag, _ in page.tags) == len(papers.FIGURES)
 
 
 def test_the_test_above_would_see_a_page_that_fetches():
@@ -274,9 +299,11 @@ def test_the_test_above_would_see_a_page_that_fetches():
 
 WRITE = """
 import sys
+from pathlib import Path
 sys.modules["torch"] = None  # an import of it fails
-from workbench import judge, report
-report.write(*judge.read("esc-table2", sys.argv[1]), sys.argv[2])
+from workbench import judge, papers, report, store
+known = store.read(Path(sys.argv[1])).newest()
+report.write([judge.read(table, sys.argv[1]) for table in papers.TABLES], known, sys.argv[2])
 """
 
 
@@ -297,7 +324,7 @@ def test_pictures_are_pictures(written):
         content = path.read_bytes()
         if path.suffix == ".svg":
             assert ElementTree.fromstring(content).tag == "{http://www.w3.org/2000/svg}svg"
-            assert b"ESC-FP" in content  # text stays text
+            assert (b"ESC-FP" if "esc" in path.name else b"HiT-SNG") in content  # text stays text
         else:
             assert content.startswith(b"\x89PNG")
         assert len(content) > 5000
@@ -312,7 +339,7 @@ def test_a_picture_has_a_point_for_each_figure_that_was_compared_and_shows_its_v
         make_record("esc-x2", "macs", status="failed", reason="x"),
     )
     cells = judge.judge(published, store.Contents(records, ()).newest())
-    panels = report.picture(published, cells).axes
+    panels = plots.draw(report.figures(published)[0], published, cells).axes
     assert [p.get_title(loc="left") for p in panels] == ["×2", "×3", "×4"]
     points = [[line for line in p.lines if line.get_marker() != "None"] for p in panels]
     assert list(map(len, points)) == [0, 0, sum(c.difference is not None for c in cells)]
@@ -355,6 +382,8 @@ def test_a_measured_figure_has_one_digit_more_than_is_printed(cells, printed, me
     assert layout.measured(cell) == shown
     assert layout.measured(replace(cell, uncounted=("selective_scan",))) == shown + "†"
     assert layout.measured(replace(cell, measured=None)) == "–"
+    assert layout.measured(replace(cell, measured=None, estimate=measured)) == "~" + shown
+    assert layout.lean(replace(cell, lean=measured)) == "~" + shown
 
 
 @pytest.mark.parametrize(

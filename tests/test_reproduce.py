@@ -1,10 +1,13 @@
 """From nothing to the report: what is measured for the tables, and what is said in the end."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from workbench import execute, papers, probes, progress, reproduce, store
+from workbench.spec import UserError
 
 TABLE = papers.TABLES["esc-table2"]
 SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp-x3", "esc-fp-x4")))
@@ -19,15 +22,18 @@ def quiet(monkeypatch):
     return executed
 
 
-def test_what_a_table_needs_is_every_measurable_cell_under_each_of_its_protocols():
+def test_what_a_table_needs_is_every_cell_under_its_own_protocol_and_estimates_of_both_forwards():
     needed = reproduce.needed(SMALL, quick=False)
-    assert {str(r) for r in needed} == {
-        f"{probe} of esc-fp-x{scale} under {protocol}"
+    counted = {f"{probe} of esc-fp-x{scale} under esc" for scale in (3, 4) for probe in ("params", "macs")}
+    planned = {
+        f"{c.estimate} of esc-fp-x{scale} under esc+flex{lean}"
+        for c in TABLE.columns
+        if c.estimate in probes.PROBES
         for scale in (3, 4)
-        for probe in ("params", "macs")
-        for protocol in (TABLE.protocol, *TABLE.alternatives)
+        for lean in ("", "+lean")
     }
-    assert {c.probe for c in TABLE.columns} & probes.PROBES.keys() == {"params", "macs"}
+    bounded = {f"roofline of esc-fp-x{scale} under esc+flex+a100" for scale in (3, 4)}
+    assert {str(r) for r in needed} == counted | planned | bounded
 
 
 def test_quick_means_x4_only():
@@ -44,20 +50,20 @@ def test_it_measures_what_is_missing_runs_the_notebooks_and_sums_up(workbench, q
     first = workbench(*words)
     assert first.code == 0, first.err
     assert quiet == list(reproduce.NOTEBOOKS)
-    summary = "esc-table2: FLOPs: 2/2 reproduced; Params: 2/2 reproduced\n"
-    assert first.out.startswith(summary)
+    assert "FLOPs: 2/2 reproduced; Params: 2/2 reproduced\n" in first.out
     assert f"written: {tmp_path / 'results' / 'tables'}, " in first.out
     measured = store.read(tmp_path / "records").records
     assert len(measured) == len(execute.missing(reproduce.needed(SMALL, quick=False), {}))
     again = workbench(*words)
     assert (again.code, again.out) == (0, first.out)
-    assert "measure: 0 missing of 16\n" in again.err
+    assert "measure: 0 missing of " in again.err
     assert store.read(tmp_path / "records").records == measured
 
 
 def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workbench, quiet, tmp_path, monkeypatch):
     def measure(request):
-        record = execute._record(request, "ok", values=(1,))
+        details = {"protocols": ["fvcore"], "tried": 1}
+        record = execute._record(request, "ok", values=(1,), details=details)
         broken = request.variant.name == "esc-fp-x3" and request.probe.name == "params"
         return replace(record, status="failed", values=(), reason="Error: so") if broken else record
 
@@ -66,7 +72,33 @@ def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workb
     ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path)
     assert ran.code == 1
     assert quiet == list(reproduce.NOTEBOOKS)
-    assert ran.err.endswith("1 measurements failed, the first: esc-fp-x3: Error: so\n")
+    assert ran.err.endswith(
+        "workbench: 1 measurement failed, which is a defect; the first: params of esc-fp-x3 under esc: Error: so\n"
+    )
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_measured(workbench, quiet, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for results in (file, file / "below", "/proc/foo"):
+        ran = workbench("reproduce", "--records", tmp_path / "records", "--results", results)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"workbench: Cannot write results to {results}/tables: ")
+        assert ran.err.endswith("Name a writable folder with --results.\n")
+        assert ran.err.count("\n") == 1
+    assert not (tmp_path / "records").exists()
+    assert quiet == []
+
+
+def test_what_a_user_can_mend_in_a_notebook_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(source, output, *_, **__):
+        Path(output).write_text("{}")
+        raise PapermillExecutionError(1, 1, "report.write()", "UserError", "Cannot write results to here.", [])
+
+    monkeypatch.setattr("papermill.execute_notebook", refuse)
+    with pytest.raises(UserError, match=r"^Cannot write results to here\.$"):
+        reproduce.execute_notebook("complexity", tmp_path / "out.ipynb", {})
+    assert (tmp_path / "out.ipynb").read_text() == "{}"
 
 
 def test_bad_lines_are_told(workbench, quiet, tmp_path):
@@ -76,3 +108,13 @@ def test_bad_lines_are_told(workbench, quiet, tmp_path):
     ran = workbench("reproduce", "--quick", "--records", folder, "--results", tmp_path)
     assert ran.code == 0, ran.err
     assert f"workbench: {folder}/a.jsonl:1: not a whole line of JSON" in ran.err
+
+
+def test_what_a_protocol_does_not_reproduce_is_searched(workbench, monkeypatch, tmp_path):
+    row = replace(next(r for r in TABLE.rows if r.variant == "omnisr-x4"), printed={"params_k": "792"})
+    small = replace(TABLE, rows=(row,), columns=tuple(c for c in TABLE.columns if c.id == "params_k"))
+    monkeypatch.setattr(papers, "TABLES", {small.id: small})
+    monkeypatch.setattr(reproduce, "execute_notebook", lambda *_: None)
+    ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path / "results")
+    assert ran.out.startswith("esc-table2: Params: 1/1 explained\n"), ran.err
+    assert {r.probe for r in store.read(tmp_path / "records").records} == {"params", "params-search"}

@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -457,3 +459,69 @@ def test_a_query_that_fails_has_its_sentence(make_record, filled, sql):
     assert sentence.startswith(f"The query {sql!r} failed: ")
     assert "Columns of the table 'records': variant, protocol, probe," in sentence
     assert "\n" not in sentence
+    assert not re.search(r"[.!?]\.", sentence)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from '{file}'",
+        "select * from read_text('{file}')",
+        "copy records to '{file}.csv'",
+        "attach '{file}.db'",
+        "export database '{file}.d'",
+        "load httpfs",
+        "install httpfs",
+        "set enable_external_access = true",
+        "select * from variable",
+    ],
+)
+def test_a_query_sees_the_records_and_nothing_else(make_record, filled, tmp_path, sql):
+    variable = store.read(filled(make_record())).frame()
+    assert len(variable) == 1
+    (tmp_path / "file").write_text("a\n1\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"^The query .* failed: "):
+        store.read(tmp_path / "records").query(sql.format(file=tmp_path / "file"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_dates_in_an_answer_bring_no_warnings_of_others(make_record, filled):
+    with warnings.catch_warnings(action="error"):
+        assert len(store.read(filled(make_record())).query("select recorded_at::date as d from records")) == 1
+
+
+# --- results
+
+
+def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "tables" / "a.md"
+    store.replace(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    store.replace(path, b"new")
+
+    def full(self, content):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError) as told:
+        store.replace(path, "never")
+    assert str(told.value) == (
+        f"Cannot write results to {path}: No space left on device. Free some space and run the same command again."
+    )
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_results_in_place_of_a_folder_have_their_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UserError, match=r"^Cannot write results to .*/file/a\.md: .*\. Name a writable folder with --results"
+    ):
+        store.replace(tmp_path / "file" / "a.md", "")
+    with pytest.raises(UserError, match=r"^Cannot write results to .*/file/tables: Not a directory\. Name a writable"):
+        store.check_results(tmp_path / "file")
+    store.check_results(tmp_path / "new")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["figures", "report", "tables"]
+    assert not any(p.is_file() for p in (tmp_path / "new").rglob("*"))

@@ -125,10 +125,24 @@ def tables(as_json: Json = False) -> None:
     _listing(rows, as_json, ("id", "source", "title"))
 
 
+@app.command("devices")
+def list_devices(as_json: Json = False) -> None:
+    """List the devices that lower bounds of the time can be computed for."""
+    from dataclasses import asdict
+
+    from workbench.devices import CPU, DEVICES
+
+    rows = [asdict(d) for d in DEVICES.values()]
+    rows.append(dict.fromkeys(rows[0]) | {"name": CPU, "title": "this machine", "source": "measured when asked for"})
+    _listing(rows, as_json, ("name", "title", "source"))
+
+
 @app.command()
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
-    probe: Annotated[list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all].")] = None,
+    probe: Annotated[
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")
+    ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
@@ -146,7 +160,8 @@ def measure(
             " no limit."
         )
     folder = records or store.default()
-    wanted = execute.requests(names, probe or list(PROBES), protocol or ["esc"])
+    probes = probe or [p.name for p in PROBES.values() if not p.across]
+    wanted = execute.requests(names, probes, protocol or ["esc"])
     known = _read(folder).newest()
     todo = execute.missing(wanted, known, force)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
@@ -162,8 +177,9 @@ def measure(
         print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
             told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.values[0]:,}"
-            unit = f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
-            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}{unit}")
+            told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
+            told += " (an estimate)" if "estimate" in a.details else ""
+            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
 
 
@@ -171,6 +187,9 @@ def measure(
 def table(
     name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
     format: Annotated[str | None, typer.Option("--format", help="md, csv, tex, html or json [md].")] = None,
+    bounds: Annotated[
+        str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
+    ] = None,
     records: Records = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
@@ -180,8 +199,14 @@ def table(
     if as_json and format not in (None, "json"):
         raise UserError(f"--json and --format {format} ask for two formats; give one of them.")
     chosen = papers.find_table(name)
-    cells = judge.judge(chosen, _look(records).newest())
-    sys.stdout.write(report.render(chosen, cells, "json" if as_json else format or "md"))
+    format = "json" if as_json else format or "md"
+    known = _look(records).newest()
+    if bounds is not None:
+        from workbench.report import bounds as beside
+
+        sys.stdout.write(beside.render(chosen, known, bounds, format))
+        return
+    sys.stdout.write(report.render(chosen, judge.judge(chosen, known), format))
 
 
 @app.command()
@@ -221,6 +246,33 @@ def explain(
         _print_json(found)
     else:
         sys.stdout.write("".join(report.finding(f) for f in found))
+
+
+@app.command()
+def trace(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as esc-x4.")],
+    protocol: Annotated[str, typer.Option("--protocol", help="How it is built and fed.")] = "esc",
+    device: Annotated[str | None, typer.Option("--device", help="One of `workbench devices` [the protocol's].")] = None,
+    by: Annotated[str | None, typer.Option("--by", help="module or operator [both].")] = None,
+    depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
+    top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
+    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
+    from workbench import anatomy
+    from workbench.report import roofline
+
+    anatomy.check(by, top)
+    if picture:
+        roofline.check(picture)
+    found = anatomy.dissect(name, protocol, device, depth)
+    if picture:
+        roofline.write(found, by, top, picture)
+    if as_json:
+        _print_json(roofline.as_object(found, by, top))
+    else:
+        sys.stdout.write(roofline.text(found, by, top))
 
 
 @app.command("records")
@@ -359,5 +411,5 @@ def _plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _print_json(rows: list[dict[str, Any]]) -> None:
-    print(json.dumps(rows, indent=1, ensure_ascii=False))
+def _print_json(shown: Any) -> None:
+    print(json.dumps(shown, indent=1, ensure_ascii=False))

@@ -15,7 +15,8 @@ from workbench.spec import Column, Record, Row, Table
 Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "equal in every printed digit under the table's protocol",
-    "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding",
+    "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding; "
+    "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
     "not measured": "no record answers the cell; the reason says what is missing",
@@ -84,9 +85,15 @@ class Search:
     def fits(self) -> tuple[str, ...]:
         return self.rounded + self.cut
 
+    @property
+    def distinct(self) -> int:
+        """How many different figures there were to choose from."""
+        return len(set(self.values.values()))
+
     def __str__(self) -> str:
-        """`2 of 28 distinct figures (384 protocols tried)`."""
-        return f"{len(self.fits)} of {len(self.values)} distinct figures ({self.tried} protocols tried)"
+        """`2 fit of 384 protocols tried, which give 28 distinct figures`."""
+        many = f"{len(self.fits)} fit" if len(self.fits) != 1 else "1 fits"
+        return f"{many} of {self.tried} protocols tried, which give {self.distinct} distinct figures"
 
 
 def search(record: Record, printed: str, factor: float) -> Search:
@@ -116,7 +123,17 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
     empty = Cell(
-        row.method, row.scale, row.variant, column.id, printed, reported, None, column.unit, protocol, "not measured", ""
+        row.method,
+        row.scale,
+        row.variant,
+        column.id,
+        printed,
+        reported,
+        None,
+        column.unit,
+        protocol,
+        "not measured",
+        "",
     )
 
     def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
@@ -143,7 +160,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     value = Decimal(record.values[0]) / Decimal(column.factor)
     searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
-    seen = {"fits": looked.fits, "distinct": len(looked.values), "tried": looked.tried} if looked else {}
+    seen = {"fits": looked.fits, "distinct": looked.distinct, "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
         return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record, **seen)
     if cuts_to(value, printed):
@@ -153,16 +170,20 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         more = f"workbench explain {table.id} --cell {row.method}:x{row.scale}:{column.id}"
         return found("differs", f"{own}; other protocols were not tried yet: {more}", record)
     assert searched is not None
+    name = looked.fits[0] if looked.fits else looked.nearest
+    gives = f"protocol {name} ({_said(name)}) gives {looked.values[name]:,}"
+    other = {
+        "protocol": name,
+        "measured": looked.values[name] / column.factor,
+        "uncounted": tuple(searched.details.get("uncounted_heavy", {}).get(name, ())),
+    }
     if looked.fits:
-        name = looked.fits[0]
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
-        told = f"protocol {name} ({_said(name)}) gives {looked.values[name]:,}, which {how}; {looked} fit; {own}"
-        left = tuple(searched.details.get("uncounted_heavy", {}).get(name, ()))
-        measured = looked.values[name] / column.factor
-        return found("explained", told, record, protocol=name, measured=measured, uncounted=left, **seen)
-    near = f"; the nearest is {looked.nearest} with {looked.values[looked.nearest]:,}"
-    told = f"{own}; unexplained: none of {looked.tried} protocols ({len(looked.values)} distinct figures) gives it"
-    return found("differs", told + (near if looked.nearest.split("+")[1:] else ""), record, **seen)
+        return found("explained", f"{gives}, which {how}; {looked}; {own}", record, **other, **seen)
+    told = f"unexplained: none of {looked.tried} protocols ({looked.distinct} distinct figures) gives it"
+    if looked.values[name] == record.values[0]:
+        return found("differs", f"{told}; {own}, which is nearest", record, **seen)
+    return found("differs", f"{told}; the nearest, {gives}; {own}", record, **other, **seen)
 
 
 def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record], needs: str) -> Cell:
@@ -181,9 +202,25 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
     known_cell = replace(empty, estimate=value, lean=spared)
     if known_cell.difference is None:
         return replace(known_cell, verdict="not printed", why="the paper leaves the cell empty")
-    near = abs(known_cell.difference) <= column.tolerance
-    told = f"estimated {value:.1f} {column.unit} without the device, {known_cell.difference:+.1%}; to measure it {needs}"
-    return replace(known_cell, verdict="planned" if near else "differs", why=told)
+    told = (
+        f"estimated {value:.1f} {column.unit} without the device, {known_cell.difference:+.1%}; to measure it {needs}"
+    )
+    if abs(known_cell.difference) <= column.tolerance:
+        return replace(known_cell, verdict="planned", why=told)
+    searched = _answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known)
+    if searched is None or searched.status != "ok":
+        return replace(known_cell, verdict="differs", why=f"{told}; other protocols were not tried yet")
+    values = dict(zip(searched.details["protocols"], searched.values, strict=True))
+    looked = {"distinct": len(set(values.values())), "tried": searched.details["tried"]}
+    off = {name: other / column.factor / known_cell.reported - 1 for name, other in values.items()}
+    name = min(off, key=lambda name: abs(off[name]))
+    other = replace(known_cell, protocol=name, estimate=values[name] / column.factor, **looked)
+    gives = f"protocol {name} ({_said(name)}) is estimated at {other.estimate:.1f} {column.unit}, {off[name]:+.1%}"
+    if abs(off[name]) > column.tolerance:
+        return replace(known_cell, verdict="differs", why=f"{told}; unexplained: the nearest, {gives}", **looked)
+    fits = tuple(n for n in off if abs(off[n]) <= column.tolerance)
+    many = f"{len(fits)} of {looked['tried']} protocols tried come that near"
+    return replace(other, verdict="explained", why=f"{gives}; {many}; by its own protocol {told}", fits=fits)
 
 
 def _said(name: str) -> str:

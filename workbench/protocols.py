@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from workbench.devices import DEVICES
 from workbench.spec import Counting, Protocol, UserError, unknown
 
 
@@ -31,7 +32,7 @@ PROTOCOLS: dict[str, Protocol] = {
     for p in (
         Protocol(
             "esc",
-            "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention for counting",
+            "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention to count",
         ),
         Protocol("hitsr", "HiT-SR (ECCV 2024): HR 1280x720, LR side floor(side / scale), fvcore's convention"),
         Protocol(
@@ -56,10 +57,13 @@ MODIFIERS: dict[str, Modifier] = {
     m.name: m
     for m in (
         Modifier("ceil", "LR side ceil(side / scale): 427 in place of 426 at x3", "input", {"rounding": "ceil"}),
-        Modifier("train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}),
+        Modifier(
+            "train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}
+        ),
         Modifier("sdpa", "attention through torch's fused kernel", "build", {"attention": "sdpa"}),
         Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
         Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
+        Modifier("unshifted", "no window is shifted, whatever the architecture says", "build", {"shifted": False}),
         Modifier("unpadded", "pixels that the network adds are not counted", "counting", {"padding": False}),
         Modifier("no-layer-norm", "layer norms are not counted", "counting", {"layer_norm": False}),
         Modifier(
@@ -72,13 +76,18 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("trainable", "only parameters that training may change", "counting", {"parameters": "trainable"}),
         Modifier("no-blocks", "memory as asked for, rounded to 512 bytes", "planning", {"blocks": False}),
         Modifier("no-cublas", "no workspace of cuBLAS", "planning", {"cublas_workspace": 0}),
-        Modifier("hopper", "the workspace cuBLAS takes on Hopper, 32 MiB", "planning", {"cublas_workspace": 32 * 2**20}),
+        Modifier(
+            "hopper", "the workspace cuBLAS takes on Hopper, 32 MiB", "planning", {"cublas_workspace": 32 * 2**20}
+        ),
         Modifier(
             "no-attention-extras",
             "fused attention takes its output only",
             "planning",
-            {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
+            {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
+        *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
+        Modifier("tf32", "float32 matrix products may run as TF32 too", "bound", {"tf32_products": True}),
+        Modifier("no-tf32", "float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}),
     )
 }
 
@@ -88,6 +97,7 @@ CANDIDATES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("sdpa", "train", "ceil", "unpadded", "no-layer-norm", "scan", "twice"),
     ),
     "params": (("fvcore", "fvcore+trainable", "hooks"), ()),
+    "planned-memory": (("fvcore", "fvcore+sdpa", "fvcore+flex"), ("train", "ceil", "unshifted")),
 }
 """For a probe, the protocols that could have made a printed figure: each of the first with any of the second."""
 

@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from workbench import detective, environment, execute, judge, papers, progress, store
+from workbench.report import bounds
 from workbench.spec import Record, Table, UserError
 
 NOTEBOOKS = ("complexity",)
+
+BOUND = "a100"
+"""The device whose lower bounds stand beside printed latencies."""
 
 
 def run(quick: bool, records: Path, results: Path) -> None:
@@ -38,8 +42,12 @@ def run(quick: bool, records: Path, results: Path) -> None:
 
 def needed(table: Table, quick: bool) -> list[execute.Request]:
     """What would answer a table's cells, each under its own protocol; the x4 rows only if it has to be quick."""
-    rows = [row for row in table.rows if _wanted(row.scale, quick)]
-    return [r for row in rows for column in table.columns for r in detective.asked(table, row, column)]
+    rows = [row for row in table.rows if _wanted(row.scale, quick) and row.variant]
+    asked = [r for row in rows for column in table.columns for r in detective.asked(table, row, column)]
+    if any(column.probe == "latency" for column in table.columns):
+        for row in rows:
+            asked += execute.requests([str(row.variant)], ["roofline"], [bounds.protocol(table, row, BOUND)])
+    return sorted(asked, key=lambda r: r.variant.name)  # what reads one trace stands together
 
 
 def _wanted(scale: int, quick: bool) -> bool:

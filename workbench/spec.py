@@ -73,6 +73,8 @@ class Build:
     """`faithful` works in the official code's order; `lean` computes the same with less."""
     mode: Literal["eval", "train"] = "eval"
     """Whether its modules stand as for inference or as for training."""
+    shifted: bool = True
+    """Whether windows are shifted where the architecture says so; some copies of an architecture do not."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,24 @@ class Planning:
     """Bytes that cuBLAS keeps once a matrix product ran: torch's default (:4096:2:16:8), 32 MiB on Hopper."""
     convolution_workspace: int = 0
     """Bytes that a convolution takes while it runs; which algorithm cuDNN takes cannot be known without a GPU."""
-    flex_copies: bool = True
-    """Whether flex attention copies queries, keys and values while it runs."""
+    flex_held: bool = True
+    """Whether what flex attention was given when it was compiled stays alive: as much as one call's q, k and v."""
     log_sum_exp: bool = True
     """Whether fused attention writes a float32 for each head and query beside its output, where its kernel does."""
     sdpa_padding: bool = True
     """Whether scaled_dot_product_attention takes what its kernels need: padded copies, or a whole map."""
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The device that a lower bound of the time is computed for, and what torch lets its tensor cores do."""
+
+    device: str = "a100"
+    """A name of `workbench devices`."""
+    tf32_convolutions: bool = True
+    """Whether float32 convolutions may run as TF32: torch's default (`torch.backends.cudnn.allow_tf32`)."""
+    tf32_products: bool = False
+    """Whether float32 matrix products may: not by torch's default (`torch.backends.cuda.matmul.allow_tf32`)."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,7 @@ class Protocol:
     build: Build = field(default_factory=Build)
     counting: Counting = field(default_factory=Counting)
     planning: Planning = field(default_factory=Planning)
+    bound: Bound = field(default_factory=Bound)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workbench.spec import UserError
@@ -150,8 +150,8 @@ def _asks_for_values(model: nn.Module, walk: _Walk, error: Exception) -> UserErr
     after = walk.trace.calls[-1].op if walk.trace.calls else "its first operator"
     return UserError(
         f"{type(model).__name__} cannot be walked without computing: in {where}, after {after}, it asks for the values "
-        f"of a tensor, which meta tensors do not have ({told}). Known to cause it: .item(), .tolist(), .cpu(), nonzero, "
-        "a branch on a tensor. Decide by shapes there, or measure the network on a real device."
+        f"of a tensor, which meta tensors do not have ({told}). Known to cause it: .item(), .tolist(), .cpu(), "
+        "nonzero, a branch on a tensor. Decide by shapes there, or measure the network on a real device."
     )
 
 
@@ -187,7 +187,8 @@ class _Walk(TorchDispatchMode):
     def record(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         module, kind = self.path[-1] if self.path else ("", "")
         outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
-        fresh = [self.hold(tensor, op, module) for tensor in outputs]
+        there = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
+        fresh = [self.hold(t, op, module) and t.untyped_storage()._cdata not in there for t in outputs]
         given = tree_map_only(Tensor, self.shape, (args, dict(kwargs)))
         made = tuple(self.shape(t) for t in outputs)
         operands = [s for s in tree_leaves(given, is_leaf=lambda leaf: isinstance(leaf, Shape)) if isinstance(s, Shape)]
@@ -217,7 +218,7 @@ class _Walk(TorchDispatchMode):
         module: str,
         role: Literal["parameter", "buffer", "input", "made"] = "made",
     ) -> bool:
-        """Take note of a tensor's storage, once, until it dies. Whether it is a new one."""
+        """Take note of a tensor's storage, once, until it dies. Whether it may be new; the host's are not kept."""
         if tensor.device != self.device:
             return True
         storage = tensor.untyped_storage()
@@ -287,7 +288,8 @@ def _fused_flex(walk: _Walk) -> Iterator[None]:
     """
 
     def fused(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-        out = q.new_empty(*q.shape[:-1], v.shape[-1])
+        with _disable_current_modes():  # the output is the operator's own
+            out = q.new_empty(*q.shape[:-1], v.shape[-1])
         walk.record("flex_attention", (q, k, v), {}, out)
         return out
 

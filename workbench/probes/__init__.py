@@ -53,7 +53,11 @@ class Probe:
         return measure
 
 
-COUNTED = ("input", "build", *(f"counting.{f}" for f in ("convention", "layer_norm", "selective_scan", "padding", "each")))
+COUNTED = (
+    "input",
+    "build",
+    *(f"counting.{f}" for f in ("convention", "layer_norm", "selective_scan", "padding", "each")),
+)
 
 PROBES: dict[str, Probe] = {
     p.name: p
@@ -63,6 +67,9 @@ PROBES: dict[str, Probe] = {
         Probe("activations", "count", 1, ("input", "build")),
         Probe("params-search", "count", 1, ("input.hr",), across="params"),
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
+        Probe("roofline", "seconds", 1, ("input", "build", "bound")),
+        Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
+        Probe("planned-memory-search", "bytes", 1, ("input.hr", "input.batch", "planning"), across="planned-memory"),
     )
 }
 

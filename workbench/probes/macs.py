@@ -1,4 +1,4 @@
-"""Multiply-adds of one forward pass: one reading of the trace, under a stated convention (`prices` says what they are)."""
+"""Multiply-adds of one forward pass: one reading of the trace, under a convention of `prices`."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def measure(model: nn.Module, x: Tensor, protocol: Protocol) -> Reading:
 def padded(seen: Trace, size: tuple[int, ...]) -> tuple[int, ...]:
     """Height and width that an input of that size, or maps of its size, were padded to on the way."""
     sizes = [size]
-    for call in seen.calls:
-        if call.name in PADS and call.arguments[0][-2:] == size:
-            sizes.append(call.outputs[0][-2:])
+    sizes += [c.outputs[0][-2:] for c in seen.calls if c.name in PADS and c.arguments[0][-2:] == size]
     first = next((c for c in seen.calls if c.name in CONVOLUTIONS), None)
     if first is not None and len(_image(first)) >= 2:
         sizes.append(_image(first)[-2:])  # images are also padded by joining flipped copies
@@ -64,7 +62,7 @@ def _without_padding(model: nn.Module, x: Tensor, whole: tuple[int, ...]) -> Tra
     seen = traced(model, torch.empty(*x.shape[:-2], *whole, device=x.device, dtype=x.dtype))
     if padded(seen, whole) != whole:
         raise UserError(
-            f"{type(model).__name__} pads an input of {x.shape[-2]}x{x.shape[-1]} to {whole[0]}x{whole[1]} and that size "
-            "again, so its padding cannot be told from that of its convolutions; count it with padding."
+            f"{type(model).__name__} pads an input of {x.shape[-2]}x{x.shape[-1]} to {whole[0]}x{whole[1]} and that "
+            "size again, so its padding cannot be told from that of its convolutions; count it with padding."
         )
     return seen

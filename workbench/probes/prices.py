@@ -115,7 +115,7 @@ def _read_einsum(call: Call) -> int:
 
 
 def _exact_einsum(call: Call) -> int:
-    """The products of matrices that torch makes of an einsum: operand by operand, what one alone is summed over first."""
+    """The products of matrices that torch makes of an einsum: one operand after the other."""
     equation, operands = call.arguments[:2]
     if "." in equation:
         raise NotImplementedError(f"no price for the einsum {equation!r}, which names not all its sides")
@@ -124,9 +124,10 @@ def _exact_einsum(call: Call) -> int:
     for i, term in enumerate(terms[1:], start=1):
         later = set(output).union(*terms[i + 1 :])
         right = set(term)
-        both = {c for c in left | right if c in later or (c in left and c in right)}
-        total += _size(sizes[c] for c in both)
-        left = both & later
+        met = {c for c in left | right if c in later or (c in left and c in right)}
+        if met - later:  # else it is no product of matrices but one of numbers
+            total += _size(sizes[c] for c in met)
+        left = met & later
     return total
 
 
@@ -155,7 +156,9 @@ def _attention(call: Call) -> int:
 
 
 def _norm(affine: int, keyword: str, with_weights: int, without: int) -> Callable[[Call], int]:
-    return lambda call: _size(call.arguments[0]) * (without if _argument(call, affine, keyword) is None else with_weights)
+    return lambda call: (
+        _size(call.arguments[0]) * (without if _argument(call, affine, keyword) is None else with_weights)
+    )
 
 
 def _batch_norm(call: Call) -> int:
@@ -196,8 +199,8 @@ def _per(count: int, which: str) -> Callable[[Call], int]:
 Prices = dict[str, tuple[str, Callable[[Call], int]]]
 
 _CONVOLVED: Prices = {
-    **{name: ("conv", _convolution) for name in ("conv1d", "conv2d", "conv3d")},
-    **{name: ("conv", _transposed) for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")},
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), ("conv", _convolution)),
+    **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), ("conv", _transposed)),
 }
 
 CONVENTIONS: dict[str, Prices] = {
@@ -230,8 +233,8 @@ CONVENTIONS: dict[str, Prices] = {
         **{name: (name, _attention) for name in ATTENTION},
     },
     "hooks": {
-        **{name: ("conv", _convolution) for name in ("conv1d", "conv2d", "conv3d")},
-        **{name: ("conv", _seen_transposed) for name in ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")},
+        **dict.fromkeys(("conv1d", "conv2d", "conv3d"), ("conv", _convolution)),
+        **dict.fromkeys(("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"), ("conv", _seen_transposed)),
         "linear": ("linear", _linear),
         "batch_norm": ("batch_norm", _norm(1, "weight", 4, 2)),
         "layer_norm": ("layer_norm", _norm(2, "weight", 4, 2)),
@@ -249,7 +252,13 @@ CONVENTIONS: dict[str, Prices] = {
 """Per convention: operator to the kind it is listed under, and its price."""
 
 _NORMS = ("batch_norm", "layer_norm", "instance_norm")
-_SAMPLED = ("upsample_nearest1d", "upsample_nearest2d", "upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d")
+_SAMPLED = (
+    "upsample_nearest1d",
+    "upsample_nearest2d",
+    "upsample_linear1d",
+    "upsample_bilinear2d",
+    "upsample_bicubic2d",
+)
 _RULES: dict[str, dict[str, tuple[str, ...]]] = {
     "conv": {
         **{f"Conv{n}d": (f"conv{n}d",) for n in (1, 2, 3)},

@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from workbench import papers
 from workbench.judge import Cell
-from workbench.spec import Figure, Table, unknown
+from workbench.spec import Figure, Record, Table, unknown
 
-from . import html, latex, markdown
+from . import bounds, html, latex, markdown
 from .findings import as_finding, finding, findings
 
 __all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
@@ -43,6 +43,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "variant": cell.variant,
         "scale": cell.scale,
         "column": cell.column,
+        "printed": cell.printed,
         "reported": cell.reported,
         "measured": cell.measured,
         "estimate": cell.estimate,
@@ -82,33 +83,44 @@ def show(table: Table, cells: Sequence[Cell]) -> Any:
     return HTML(html.fragment(table, cells))
 
 
-def write(table: Table, cells: Sequence[Cell], results: str | Path) -> list[Path]:
-    """A table in every format, its figures, and the page that shows both."""
+def picture(table: Table, cells: Sequence[Cell]) -> Any:
+    """The first figure of a table, for a notebook; None if it has none."""
+    from IPython.display import Image
+
+    from . import plots
+
+    drawn = [plots.png(figure, table, cells) for figure in figures(table)[:1]]
+    return Image(data=drawn[0], width=900) if drawn else None
+
+
+def write(
+    judged: Sequence[tuple[Table, Sequence[Cell]]], known: Mapping[str, Record], results: str | Path
+) -> list[Path]:
+    """Tables in every format, their figures, bounds of their latencies, and the one page that shows all of it."""
     from . import plots
 
     results = Path(results)
-    tables, page = results / "tables", results / "report" / "index.html"
-    for folder in (tables, page.parent):
+    tables, front = results / "tables", results / "report" / "index.html"
+    for folder in (tables, front.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for format in ("md", "csv", "tex", "html"):
-        path = tables / f"{table.id}.{format}"
-        path.write_text(render(table, cells, format), encoding="utf-8")
-        written.append(path)
-    for figure in figures(table):
-        written += plots.write(figure, table, cells, results / "figures")
-    pictures = [p.read_text(encoding="utf-8") for p in written if p.suffix == ".svg"]
-    page.write_text(html.render(table, cells, [p[p.index("<svg") :] for p in pictures]), encoding="utf-8")
-    return [*written, page]
+    written, sections = [], []
+    for table, cells in judged:
+        for format in ("md", "csv", "tex", "html"):
+            path = tables / f"{table.id}.{format}"
+            path.write_text(render(table, cells, format), encoding="utf-8")
+            written.append(path)
+        drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures")]
+        pictures = [p.read_text(encoding="utf-8") for p in drawn if p.suffix == ".svg"]
+        sections.append(html.section(table, cells, [p[p.index("<svg") :] for p in pictures]))
+        written += drawn
+        if bounds.read(table, known):
+            written += bounds.write(table, known, results)
+            picture = written[-1].read_text(encoding="utf-8")
+            sections.append(html.framed(bounds.TITLE, bounds.html(table, known), picture[picture.index("<svg") :]))
+    front.write_text(html.page("Printed and measured", sections), encoding="utf-8")
+    return [*written, front]
 
 
 def figures(table: Table) -> list[Figure]:
     """The figures that are drawn from a table's cells."""
     return [f for f in papers.FIGURES.values() if f.table == table.id]
-
-
-def picture(table: Table, cells: Sequence[Cell]) -> Any:
-    """The first figure of a table, for a notebook."""
-    from . import plots
-
-    return plots.draw(figures(table)[0], table, cells)

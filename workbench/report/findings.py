@@ -27,7 +27,7 @@ def as_finding(variant: str, probe: str, printed: str, search: Search) -> dict[s
         "protocols": fit,
         "nearest": {"protocol": search.nearest, "value": search.values[search.nearest]},
         "fit": len(fit),
-        "distinct": len(search.values),
+        "distinct": search.distinct,
         "tried": search.tried,
     }
 
@@ -35,14 +35,14 @@ def as_finding(variant: str, probe: str, printed: str, search: Search) -> dict[s
 def finding(found: dict[str, Any]) -> str:
     """The same in words."""
     lines = [f"{found['variant']}, {found['probe']} printed as {found['printed']}: {found['verdict']}."]
-    counted = f"{found['distinct']} distinct figures ({found['tried']} protocols tried)"
+    counted = f"{found['tried']} protocols tried, which give {found['distinct']} distinct figures"
     if found["protocols"]:
-        lines.append(f"  {found['fit']} of {counted} fit:")
+        lines.append(f"  {found['fit']} of {counted}:")
         width = max(len(f["protocol"]) for f in found["protocols"])
         lines += [f"  {f['protocol']:{width}}  {f['value']:,}  {f['how']}" for f in found["protocols"]]
     else:
         near = found["nearest"]
-        lines.append(f"  None of {counted} fits; the nearest is {near['protocol']} with {near['value']:,}.")
+        lines.append(f"  None of {counted}; the nearest is {near['protocol']} with {near['value']:,}.")
     return "\n".join(lines) + "\n"
 
 
@@ -50,11 +50,11 @@ def findings(table: Table, cells: Sequence[Cell]) -> str:
     """The cells of a table that are not simply reproduced, and those that were searched, each with its evidence."""
     lines = [summary(table, cells)]
     for cell in cells:
-        if cell.verdict == "reproduced" and not cell.tried:
+        if cell.verdict in ("reproduced", "planned") and not cell.tried:
             continue
         lines.append(f"{cell.method} x{cell.scale}, {cell.column}, printed {cell.printed}: {cell.verdict}. {cell.why}.")
         if cell.fits:
             more = f" and {len(cell.fits) - SHOWN} more" if len(cell.fits) > SHOWN else ""
-            fit = f"{len(cell.fits)} of {cell.distinct} distinct figures ({cell.tried} protocols tried) fit"
+            fit = f"{len(cell.fits)} of {cell.tried} protocols tried, which give {cell.distinct} distinct figures"
             lines.append(f"  {fit}: {', '.join(cell.fits[:SHOWN])}{more}")
     return "\n".join(lines) + "\n"

@@ -8,13 +8,14 @@ from html import escape
 from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
-from .layout import MARKS, by_row, difference, gaps, heading, measured, notes, split
+from .layout import DAGGER, MARKS, by_row, difference, gaps, heading, lean, left_out, measured, notes, obtained, split
 
 COLOURS = """
 :root { --dim: #767676; --ok: #1b7f5c; --near: #8a6d00; --off: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --dim: #9a9a9a; --ok: #5cc9a0; --near: #e0bf4a; --off: #ff8a80; } }
 td.printed, th.printed { color: var(--dim); }
-.reproduced { color: var(--ok); } .explained { color: var(--near); } .differs { color: var(--off); font-weight: 600; }
+.reproduced { color: var(--ok); } .explained, .planned { color: var(--near); }
+.differs { color: var(--off); font-weight: 600; }
 """
 
 STYLE = (
@@ -23,7 +24,8 @@ STYLE = (
 :root { color-scheme: light dark; --line: #8884; }
 * { box-sizing: border-box; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin-bottom: 0; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+h1 { font-size: 1.4rem; margin-bottom: 0; } section + section { margin-top: 4rem; }
+h2 { font-size: 1.1rem; margin-top: 2rem; }
 .summary { color: var(--dim); } .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .87rem; }
 th, td { padding: .18rem .55rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
@@ -38,13 +40,12 @@ figure svg { max-width: 100%; height: auto; display: block; margin: auto; }
 
 
 def render(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -> str:
-    """The page: summary, pictures (SVG), table (hover a figure for its reason), what the marks mean, notes, gaps."""
-    title = f"{table.source}: {table.title}"
-    legend = "; ".join(
-        f'<span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>, {escape(meaning)}'
-        for v, meaning in VERDICTS.items()
-        if MARKS[v]
-    )
+    """The page of one table."""
+    return page(f"{table.source}: {table.title}", [section(table, cells, pictures)])
+
+
+def page(title: str, sections: Sequence[str]) -> str:
+    """Sections in one page that opens from the file system."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -55,16 +56,35 @@ def render(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) ->
 <style>{STYLE}</style>
 </head>
 <body>
-<h1>{escape(title)}</h1>
+{"".join(sections)}</body>
+</html>
+"""
+
+
+def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -> str:
+    """Summary, pictures (SVG), table (hover a figure for its reason), what the marks mean, notes, gaps."""
+    legend = "; ".join(
+        f'<span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>, {escape(meaning)}'
+        for v, meaning in VERDICTS.items()
+        if MARKS[v] and any(c.verdict == v for c in cells)
+    )
+    dagger = f" {DAGGER}; left out: {', '.join(left_out(cells))}." if left_out(cells) else ""
+    return f"""<section id="{escape(table.id)}">
+<h1>{escape(f"{table.source}: {table.title}")}</h1>
 <p class="summary">{escape(summary(table, cells))}</p>
 {"".join(f"<figure>{picture}</figure>" for picture in pictures)}
 <div class="wide">
 {_table(table, cells)}
 </div>
-<p class="summary">Printed figures are grey, measured ones follow them: {legend}. Hover a figure for its reason.</p>
-{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</body>
-</html>
+<p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed:
+{legend}. Hover a figure for its reason.{escape(dagger)}</p>
+{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</section>
 """
+
+
+def framed(title: str, content: str, picture: str) -> str:
+    """A section with a picture above its content."""
+    return f"<section>\n<h1>{escape(title)}</h1>\n<figure>{picture}</figure>\n{content}</section>\n"
 
 
 def fragment(table: Table, cells: Sequence[Cell]) -> str:
@@ -75,7 +95,11 @@ def fragment(table: Table, cells: Sequence[Cell]) -> str:
 def _table(table: Table, cells: Sequence[Cell]) -> str:
     pairs, plain = split(table, cells)
     head = "<th>Method</th><th>Scale</th>"
-    head += "".join(f'<th class="printed">{escape(heading(c))}</th><th>measured</th><th>Δ</th>' for c in pairs)
+    beside = {c.id: obtained(c, cells) for c in pairs}
+    for column in pairs:
+        what, *more = beside[column.id]
+        head += f'<th class="printed">{escape(heading(column))}</th><th>{what}</th><th>Δ</th>'
+        head += "".join(f"<th>{title}</th>" for title in more)
     head += "".join(f'<th class="printed">{escape(heading(c))}</th>' for c in plain)
     body = []
     scale = 0
@@ -90,6 +114,7 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
                 f'<td class="printed">{escape(cell.printed or "–")}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
                 f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
+                + (f"<td>{escape(lean(cell))}</td>" if len(beside[column.id]) > 1 else "")
             )
         shown += [
             f'<td class="printed" title="{escape(row[c.id].why)}">{escape(row[c.id].printed or "–")}</td>'

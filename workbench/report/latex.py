@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from workbench.judge import Cell, summary
 from workbench.spec import Column, Table
 
-from .layout import by_row, measured, split
+from .layout import DAGGER, by_row, left_out, measured, obtained, split
 
 SPECIAL = {
     **{character: "\\" + character for character in "&%#_${}"},
     "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
@@ -20,6 +19,7 @@ SPECIAL = {
     "–": "--",
     "†": r"$^\dagger$",
     "≈": r"$\approx$",
+    "~": r"$\sim$",
 }
 
 
@@ -29,8 +29,9 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     rows = by_row(cells)
     aligned = "ll" + "rr" * len(pairs) + "r" * len(plain)
     groups = [rf"\multicolumn{{2}}{{c}}{{{_escape(_unit(c))}}}" for c in pairs] + [_escape(_unit(c)) for c in plain]
-    kinds = ["printed", "measured"] * len(pairs) + [""] * len(plain)
+    kinds = [kind for c in pairs for kind in ("printed", obtained(c, cells)[0])] + [""] * len(plain)
     rules = " ".join(rf"\cmidrule(lr){{{3 + 2 * i}-{4 + 2 * i}}}" for i in range(len(pairs)))
+    marks = {name: "abcdefghijklmnopqrstuvwxyz"[i] for i, name in enumerate(_foreign(table, cells))}
     lines = [
         f"% {table.source}. {summary(table, cells)}",
         r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}.",
@@ -50,17 +51,35 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         peers = [r for r in rows if next(iter(r.values())).scale == scale]
         for column in pairs:
             cell = row[column.id]
-            shown += [_grey(_escape(cell.printed or "–")), _ranked(cell, column, peers, measured(cell), False)]
+            mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
+            shown += [_grey(_escape(cell.printed or "–")), _ranked(cell, column, peers, measured(cell), False) + mark]
         shown += [_ranked(row[c.id], c, peers, row[c.id].printed or "–", True) for c in plain]
         lines.append(" & ".join(shown) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+    said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
+    said += [_escape(DAGGER)] if left_out(cells) else []
+    said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
+    width = 2 + 2 * len(pairs) + len(plain)
+    foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
+    return "\n".join([*lines, r"\bottomrule", *foot, r"\end{tabular}"]) + "\n"
+
+
+def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """Protocols other than the table's own that measured figures were obtained under."""
+    return list(dict.fromkeys(c.protocol for c in cells if c.verdict == "explained" and c.protocol != table.protocol))
+
+
+def _value(cell: Cell, printed: bool) -> float | None:
+    """What a cell is ranked by; an incomplete count has no rank."""
+    if printed:
+        return cell.reported
+    return None if cell.uncounted else (cell.estimate if cell.measured is None else cell.measured)
 
 
 def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, printed: bool) -> str:
     """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey."""
-    values = {c.reported if printed else c.measured for c in (row[column.id] for row in peers)} - {None}
+    values = {_value(row[column.id], printed) for row in peers} - {None}
     order = sorted((v for v in values if v is not None), reverse=column.best == "high")
-    mine = cell.reported if printed else cell.measured
+    mine = _value(cell, printed)
     shown = _escape(text)
     if mine is not None and order and mine == order[0]:
         shown = rf"\textbf{{{shown}}}"

@@ -9,17 +9,26 @@ from itertools import groupby
 from workbench.judge import UNASKED, Cell
 from workbench.spec import Column, Table
 
-MARKS = {"reproduced": "✓", "explained": "≈", "differs": "✗", "not measured": "·", "not printed": ""}
+MARKS = {"reproduced": "✓", "explained": "≈", "planned": "~", "differs": "✗", "not measured": "·", "not printed": ""}
+DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
 
 
 def split(table: Table, cells: Sequence[Cell]) -> tuple[list[Column], list[Column]]:
-    """The columns with a measurement in some row, and those without one in any."""
-    answered = {c.column for c in cells if c.measured is not None}
-    judged = {c.column for c in cells if c.why.startswith(UNASKED)}  # measurable, if only somebody did
+    """The columns with a measurement or an estimate in some row, and those without one in any."""
+    answered = {c.column for c in cells if c.measured is not None or c.estimate is not None}
+    judged = {c.column for c in cells if UNASKED in c.why}  # measurable, if only somebody did
     return (
         [c for c in table.columns if c.id in answered | judged],
         [c for c in table.columns if c.id not in answered | judged],
     )
+
+
+def obtained(column: Column, cells: Sequence[Cell]) -> list[str]:
+    """What stands beside the printed figures of a column: what was measured; or an estimate, and one for lean."""
+    mine = [c for c in cells if c.column == column.id]
+    if not any(c.estimate is not None for c in mine):
+        return ["measured"]
+    return ["estimate", "lean"] if any(c.lean is not None for c in mine) else ["estimate"]
 
 
 def by_row(cells: Sequence[Cell]) -> list[dict[str, Cell]]:
@@ -29,12 +38,23 @@ def by_row(cells: Sequence[Cell]) -> list[dict[str, Cell]]:
 
 
 def measured(cell: Cell) -> str:
-    """The measured figure with one more digit than is printed, so that rounding can be seen."""
-    if cell.measured is None:
+    """The measured or estimated figure with one more digit than is printed, so that rounding can be seen."""
+    value = cell.estimate if cell.measured is None else cell.measured
+    if value is None:
         return "–"
+    tilde = "~" if cell.measured is None else ""
+    return tilde + figure(value, cell) + ("†" if cell.uncounted else "")
+
+
+def lean(cell: Cell) -> str:
+    """The estimate for the lean forward."""
+    return "–" if cell.lean is None else f"~{figure(cell.lean, cell)}"
+
+
+def figure(value: float, cell: Cell) -> str:
+    """A figure with one decimal more than the cell prints."""
     decimals = -Decimal(cell.printed or "0.0").as_tuple().exponent + 1  # type: ignore[operator]
-    value = Decimal(repr(cell.measured)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-    return f"{value}" + ("†" if cell.uncounted else "")
+    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
 
 
 def difference(cell: Cell) -> str:
@@ -47,6 +67,11 @@ def difference(cell: Cell) -> str:
 def heading(column: Column) -> str:
     """A column's title with its printed unit."""
     return f"{column.title} ({column.unit})" if column.unit and column.unit != "dB" else column.title
+
+
+def left_out(cells: Sequence[Cell]) -> list[str]:
+    """The operators of weight that some measured figure leaves uncounted."""
+    return sorted({operator for cell in cells for operator in cell.uncounted})
 
 
 def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
@@ -63,7 +88,7 @@ def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     told: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.verdict == "not measured" and cell.printed is not None:
-            kind = UNASKED if cell.why.startswith(UNASKED) else cell.why
+            kind = UNASKED if UNASKED in cell.why else cell.why
             told.setdefault(kind, []).append(cell)
     return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
 

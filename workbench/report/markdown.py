@@ -7,24 +7,28 @@ from collections.abc import Sequence
 from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
-from .layout import by_row, difference, gaps, heading, measured, notes, split
+from .layout import DAGGER, by_row, difference, gaps, heading, lean, left_out, measured, notes, obtained, split
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
     """The table, what its marks mean, and what is behind every cell that is not simply reproduced."""
     pairs, plain = split(table, cells)
     head = ["Method", "Scale"]
+    ruler = ["---", "---:"]
     for column in pairs:
-        head += [heading(column), "measured", "Δ", "verdict"]
+        beside = obtained(column, cells)
+        head += [heading(column), beside[0], "Δ", *beside[1:], "verdict"]
+        ruler += ["---:"] * (2 + len(beside)) + ["---"]
     head += [heading(c) for c in plain]
-    lines = [f"# {table.source}: {table.title}", "", summary(table, cells), "", _line(head)]
-    lines.append(_line(["---", "---:"] + ["---:", "---:", "---:", "---"] * len(pairs) + ["---:"] * len(plain)))
+    ruler += ["---:"] * len(plain)
+    lines = [f"# {table.source}: {table.title}", "", summary(table, cells), "", _line(head), _line(ruler)]
     for row in by_row(cells):
         first = next(iter(row.values()))
         shown = [first.method, f"x{first.scale}"]
         for column in pairs:
             cell = row[column.id]
-            shown += [cell.printed or "–", measured(cell), difference(cell), cell.verdict]
+            spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
+            shown += [cell.printed or "–", measured(cell), difference(cell), *spared, cell.verdict]
         shown += [row[c.id].printed or "–" for c in plain]
         lines.append(_line(shown))
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
@@ -32,7 +36,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         if entries:
             lines += ["", f"## {title}", ""] + [f"- {who}: {why}" for who, why in entries]
     if any(c.uncounted for c in cells):
-        lines += ["", "† the convention left operators of weight uncounted; the record names them."]
+        lines += ["", f"{DAGGER}; left out: {', '.join(left_out(cells))}."]
     return "\n".join(lines) + "\n"
 
 

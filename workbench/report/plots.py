@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -39,6 +40,16 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
         return {"agreement": _agreement}[figure.kind](figure, table, cells)
 
 
+def png(figure: Figure, table: Table, cells: Sequence[Cell]) -> bytes:
+    """A figure for a page that wants its bytes."""
+    import matplotlib as mpl
+
+    out = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        draw(figure, table, cells).savefig(out, dpi=160, format="png", metadata={"Software": None})
+    return out.getvalue()
+
+
 def write(figure: Figure, table: Table, cells: Sequence[Cell], folder: Path) -> list[Path]:
     """A figure as PNG and SVG."""
     import matplotlib as mpl
@@ -73,7 +84,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
         panel.set_ylim(-0.7, len(methods) - 0.3)
         panel.tick_params(length=0)
         panel.set_xscale("symlog", linthresh=0.1, linscale=1)
-        panel.set_xlabel("measured − printed, % of printed")
+        panel.set_xlabel("difference, % of printed")
     low, high = panels[0].get_xlim()
     edge = max(abs(low), abs(high), 0.2)
     panels[0].set_xlim(-edge, edge)
@@ -90,7 +101,7 @@ def _point(panel: Any, cell: Cell, y: float, k: int) -> None:
     half = 100 * 0.5 * 10.0**-digits / reported
     panel.plot([-half, half], [y, y], color="#bbbbbb", linewidth=4, solid_capstyle="butt", zorder=2)
     marker = "x" if cell.verdict == "differs" else MARKERS[k]
-    face = OKABE_ITO[k] if cell.verdict == "reproduced" else "white"
+    face = OKABE_ITO[k] if cell.verdict in ("reproduced", "planned") else "white"
     panel.plot(
         100 * difference, y, marker, color=OKABE_ITO[k], markersize=5.5, markerfacecolor=face,
         markeredgewidth=1.2, clip_on=False, zorder=3,
@@ -107,7 +118,7 @@ def _legend(canvas: matplotlib.figure.Figure, columns: Sequence[Any]) -> None:
     grey: dict[str, Any] = {"linestyle": "", "color": "#555555"}
     entries += [
         Line2D([], [], color="#bbbbbb", linewidth=4, label="what the printed digits leave open"),
-        Line2D([], [], marker="o", label="reproduced", **grey),
+        Line2D([], [], marker="o", label="reproduced, or planned near enough", **grey),
         Line2D([], [], marker="o", markerfacecolor="white", label="explained", **grey),
         Line2D([], [], marker="x", label="differs", **grey),
     ]

@@ -1,0 +1,78 @@
+"""Protocols: names with modifiers, and the space in which a printed figure is looked for."""
+
+from dataclasses import asdict
+
+import pytest
+
+from workbench import probes, protocols
+from workbench.protocols import MODIFIERS, PROTOCOLS, find, simpler, space
+from workbench.spec import UserError
+
+
+def test_a_modifier_changes_its_field_and_nothing_else():
+    plain, changed = asdict(find("esc")), asdict(find("esc+ceil"))
+    assert changed.pop("name") == "esc+ceil"
+    assert plain.pop("name") == "esc"
+    assert "ceil(side / scale)" in changed.pop("title")
+    plain.pop("title")
+    assert changed["input"].pop("rounding") == "ceil"
+    assert plain["input"].pop("rounding") == "floor"
+    assert plain == changed
+
+
+def test_modifiers_add_up_in_any_order_under_one_name():
+    assert find("esc+scan+ceil") == find("esc+ceil+scan")
+    assert find("esc+scan+ceil").name == "esc+ceil+scan"
+    assert find("esc+scan").counting.selective_scan
+
+
+@pytest.mark.parametrize("name", MODIFIERS)
+def test_every_modifier_changes_fields_that_there_are(name):
+    modifier = MODIFIERS[name]
+    part = getattr(find(f"torch+{name}"), modifier.part)
+    assert modifier.changes
+    assert {field: getattr(part, field) for field in modifier.changes} == dict(modifier.changes)
+    assert part != getattr(PROTOCOLS["torch"], modifier.part) or name == "a100"  # which says what is so anyway
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks\."),
+        ("esc+cel", r"No modifier of a protocol 'cel'\. Did you mean 'ceil'.*workbench protocols"),
+        ("esc+", r"No modifier of a protocol ''\. "),
+        ("esc+sdpa+flex", r"Protocol 'esc\+sdpa\+flex': \+sdpa and \+flex both set 'attention'; keep one of them\."),
+        ("", r"No protocol ''\. "),
+    ],
+)
+def test_a_name_that_is_none_has_its_sentence(name, sentence):
+    with pytest.raises(UserError, match=f"^{sentence}"):
+        find(name)
+
+
+def test_the_space_holds_every_combination_once_the_simplest_first():
+    names = [p.name for p in space("macs")]
+    assert len(names) == len(set(names)) == 3 * 2**7
+    assert names[:3] == ["fvcore", "torch", "hooks"]
+    sizes = [name.count("+") for name in names]
+    assert sizes == sorted(sizes)
+    assert [p.name for p in space("params")] == ["fvcore", "fvcore+trainable", "hooks"]
+
+
+@pytest.mark.parametrize("probe", [p for p in probes.PROBES.values() if p.across], ids=lambda p: p.name)
+def test_a_search_of_version_1_has_this_space(probe):
+    """A changed space makes older searches stale: raise the version then, and this number."""
+    assert (probe.version, len(space(str(probe.across)))) in {(1, 384), (1, 3), (1, 24)}
+
+
+def test_every_simpler_protocol_of_the_space_is_in_it():
+    names = {p.name for p in space("macs")}
+    assert set(simpler("fvcore+ceil+scan")) == {"fvcore+ceil", "fvcore+scan"}
+    assert all(set(simpler(name)) <= names for name in names)
+
+
+def test_the_papers_ways_are_fvcore_s():
+    for name in ("esc", "hitsr"):
+        mine, fvcore = asdict(find(name)), asdict(find("fvcore"))
+        assert {k for k in mine if mine[k] != fvcore[k]} == {"name", "title"}
+    assert protocols.find("hooks").counting.parameters == "hook-visible"
