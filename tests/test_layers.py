@@ -14,7 +14,7 @@ LAYERS = (
     {"spec"},
     {"environment", "trace", "allocator"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge"},
+    {"execute", "judge", "fits"},
     {"report", "progress"},
     {"reproduce", "doctor"},
     {"cli"},
