@@ -165,14 +165,16 @@ def test_json_on_stdout_is_one_array_of_records(workbench, tmp_path):
     ran = workbench("measure", "esc-fp-x4", "--json", "--records", tmp_path)
     read = json.loads(ran.out)
     assert [(r["variant"], r["probe"], r["protocol"]) for r in read] == [
-        ("esc-fp-x4", "params", "esc"), ("esc-fp-x4", "macs", "esc"),
+        ("esc-fp-x4", "params", "esc"), ("esc-fp-x4", "macs", "esc"), ("esc-fp-x4", "planned-memory", "esc"),
     ]  # fmt: skip
     for fields in read:
         assert fields.keys() >= FIELDS
-        assert (fields["status"], fields["reason"], fields["unit"]) == ("ok", None, "count")
-    assert [r["values"] for r in read] == [[539263], [60840592000]]
+        assert (fields["status"], fields["reason"]) == ("ok", None)
+    assert [(r["values"], r["unit"]) for r in read] == [
+        ([539263], "count"), ([60840592000], "count"), ([1637250560], "bytes"),
+    ]  # fmt: skip
     assert ran.code == 0
-    assert "[2/2] macs of esc-fp-x4 under esc" in ran.err
+    assert "[2/3] macs of esc-fp-x4 under esc" in ran.err
     assert [store.to_json(r) for r in store.read(tmp_path).records] == [
         fields | {"values": tuple(fields["values"])} for fields in read
     ]
@@ -185,7 +187,7 @@ def test_asked_again_it_measures_nothing_and_answers_the_same(workbench, tmp_pat
     again = workbench(*words)
     assert (again.code, again.out, again.err) == (0, first.out, "")
     assert sorted(tmp_path.iterdir()) == before
-    assert "0 measured, 2 already known" in workbench(*words[:-1]).err
+    assert "0 measured, 3 already known" in workbench(*words[:-1]).err
 
 
 def test_force_measures_again_and_answers_with_the_new_record(workbench, tmp_path):
@@ -210,8 +212,9 @@ def test_people_get_a_line_for_each_answer(workbench, tmp_path):
     assert [line.split() for line in ran.out.splitlines()] == [
         ["esc-fp-x4", "params", "esc", "539,263", "count"],
         ["esc-fp-x4", "macs", "esc", "60,840,592,000", "count"],
+        ["esc-fp-x4", "planned-memory", "esc", "1,637,250,560", "bytes"],
     ]
-    assert ran.err.endswith("2 asked, 2 measured, 0 already known.\n")
+    assert ran.err.endswith("3 asked, 3 measured, 0 already known.\n")
 
 
 def test_a_terminal_gets_a_bar_and_stdout_stays_clean(workbench, tmp_path, monkeypatch, make_record):

@@ -45,7 +45,7 @@ def carn():
 
 @pytest.fixture(scope="module")
 def esc_fp():
-    """Windows of 32, and a side of 17 at least."""
+    """Windows of 32."""
     return fits.Planner("esc-fp-x4", ESC)
 
 
@@ -76,17 +76,15 @@ def test_an_aspect_is_kept(carn):
     assert fits.largest(carn, small(200 * 10**6), (9, 16)).whole.lr == (width, height)
 
 
-def test_the_shortest_side_is_the_network_s_own(esc_fp):
-    assert esc_fp.least == 17
-    with pytest.raises(UserError, match=r"at least 17 pixels"):
-        esc_fp.look(16, 16)
-
-
-def test_where_nothing_fits_the_smallest_input_is_named(esc_fp):
+def test_the_shortest_side_is_the_network_s_own_and_named_where_nothing_fits():
+    planner = fits.Planner("rfdn-x4", ESC)
+    assert planner.least == 15
+    with pytest.raises(UserError, match=r"each side needs at least 15 pixels"):
+        planner.look(14, 40)
     with pytest.raises(UserError) as told:
-        fits.largest(esc_fp, small(10**6))
+        fits.largest(planner, small(10**6))
     assert str(told.value).startswith(
-        "esc-fp-x4 does not fit into 1 MB under esc: the smallest input, 17x17 pixels, is planned to need "
+        "rfdn-x4 does not fit into 1 MB under esc: the smallest input, 15x15 pixels, is planned to need "
     )
     assert str(told.value).endswith(" MB. Give more with --gpu.")
 

@@ -102,7 +102,7 @@ def measure(
         print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
             told = f"{a.values[0]:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
-            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
+            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
     if any(a.status == "failed" for a in answers):
         raise SystemExit(1)
 
