@@ -1,8 +1,10 @@
 """What fits into a GPU: the largest input of a network, or the tiles that a given image has to be cut into.
 
-The answers are planned (`probes/planned_memory.py`), so they hold for a card with nothing else on it. A lean forward
-works in many small steps: a trace of a large input takes minutes. Inputs of more than `PATIENCE` operator calls are
-therefore estimated from smaller ones, unless exactness is asked for; an answer says which of the two it is.
+The answers are planned (`probes/planned_memory.py`), so they hold for a card with nothing else on it. They go by what
+is allocated; a fragmented pool reserves more, which the allocator gives back when it runs short, but not always enough:
+a tight fit is not sure. A lean forward works in many small steps, so that a trace of a large input takes minutes.
+Inputs of more than `PATIENCE` operator calls are therefore estimated from smaller ones, unless exactness is asked for;
+an answer says which of the two it is.
 """
 
 from __future__ import annotations
