@@ -15,7 +15,7 @@ LAYERS = (
     {"environment", "interrupts", "trace", "allocator"},
     {"devices"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge", "anatomy"},
+    {"execute", "judge", "anatomy", "fits"},
     {"report", "progress"},
     {"detective", "doctor"},
     {"reproduce"},

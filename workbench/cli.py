@@ -179,8 +179,45 @@ def measure(
             told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.values[0]:,}"
             told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
             told += " (an estimate)" if "estimate" in a.details else ""
-            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
+            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
+
+
+@app.command()
+def fits(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as esc-x4.")],
+    gpu: Annotated[str, typer.Option("--gpu", help="Memory of the GPU: 8GB, 8GiB, 500MB, or bytes.")],
+    image: Annotated[str | None, typer.Option("--image", metavar="WxH", help="An input, in LR pixels.")] = None,
+    overlap: Annotated[int, typer.Option("--overlap", help="LR pixels that tiles share.")] = 16,
+    aspect: Annotated[str, typer.Option("--aspect", help="Width to height of the largest input.")] = "1:1",
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc+lean, esc].")] = None,
+    context: Annotated[str, typer.Option("--context", help="Kept for CUDA's context, an estimate.")] = "500MB",
+    exact: Annotated[bool, typer.Option("--exact", help="Walk large inputs too, which can take minutes.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="What occupies the memory at the peak.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what fits into a GPU by planned memory: the largest input, or the tiles of an image."""
+    from dataclasses import asdict
+
+    from workbench import fits
+    from workbench.protocols import find
+    from workbench.report import fitting
+
+    room = fits.room(gpu, context)
+    ratio = fits.pair(aspect, ":", "--aspect", "the ratio of width to height, such as 16:9")
+    width, height = fits.pair(image, "x", "--image", "LR width and height, such as 320x180") if image else (0, 0)
+    answers = []
+    for chosen in protocol or fits.FORWARDS:
+        planner = fits.Planner(name, find(chosen), exact)
+        answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
+        held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
+        answers.append(asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {}))
+        if not as_json:
+            print(fitting.sentences(answer))
+            if held:
+                print(fitting.occupants(*held))
+    if as_json:
+        _print_json(answers)
 
 
 @app.command()
