@@ -186,12 +186,17 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
     """A probe's value under every protocol that could have made a printed figure, and is not a simpler one in effect.
 
     A modifier that changes nothing for this network (a scan's price where nothing is scanned) makes no protocol of
-    its own; one that the network refuses (fused attention where there is none) is left out.
+    its own. One that builds the network in another way and by itself changes nothing, or that the network refuses
+    (fused attention where there is none), is not tried in combination.
     """
     asked, values, own = request.protocol.input, dict[str, float](), dict[str, float]()
     uncounted: dict[str, list[str]] = {}
     space = protocols.space(probe.name)
     for protocol in space:
+        _, *modifiers = protocol.name.split("+")
+        alone = {name.partition("+")[2] for name in own}
+        if len(modifiers) > 1 and any(protocols.MODIFIERS[m].part == "build" and m not in alone for m in modifiers):
+            continue
         at = replace(protocol, input=replace(protocol.input, hr=asked.hr, batch=asked.batch))
         try:
             reading = _measure(Request(request.variant, at, probe))
