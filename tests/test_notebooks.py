@@ -54,7 +54,7 @@ def test_a_notebook_runs_from_end_to_end(path, tmp_path, make_record, filled, mo
     records = filled(make_record("esc-x4", values=(967_500,)), make_record("esc-x4", "macs", values=(149_190_176_000,)))
     results, output = tmp_path / "results", tmp_path / "executed" / path.name
     reproduce.execute_notebook(path.stem, output, {"records": str(records), "results": str(results)})
-    assert "".join(texts(output)).startswith("esc-table2: FLOPs: 1/42 reproduced, ")
+    assert "".join(texts(output)).startswith("esc-table2: Memory: 42/42 not measured; FLOPs: 1/42 reproduced, ")
     assert "Traceback" not in output.read_text()
     outputs = [o for c in json.loads(output.read_text())["cells"] for o in c.get("outputs", [])]
     assert sum("image/png" in o.get("data", {}) for o in outputs) == len(papers.FIGURES)

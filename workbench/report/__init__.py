@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from workbench import papers
+from workbench import papers, store
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
@@ -107,7 +107,7 @@ def write(
     for table, cells in judged:
         for format in ("md", "csv", "tex", "html"):
             path = tables / f"{table.id}.{format}"
-            path.write_text(render(table, cells, format), encoding="utf-8")
+            store.replace(path, render(table, cells, format))
             written.append(path)
         drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures")]
         pictures = [p.read_text(encoding="utf-8") for p in drawn if p.suffix == ".svg"]
@@ -117,7 +117,7 @@ def write(
             written += bounds.write(table, known, results)
             picture = written[-1].read_text(encoding="utf-8")
             sections.append(html.framed(bounds.TITLE, bounds.html(table, known), picture[picture.index("<svg") :]))
-    front.write_text(html.page("Printed and measured", sections), encoding="utf-8")
+    store.replace(front, html.page("Printed and measured", sections))
     return [*written, front]
 
 

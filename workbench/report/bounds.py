@@ -15,7 +15,7 @@ from workbench import devices, probes, protocols, store
 from workbench.spec import Record, Row, Table, unknown
 
 from .labels import halo, place
-from .plots import MARKERS, OKABE_ITO, STYLE
+from .plots import MARKERS, OKABE_ITO, STYLE, keep
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -154,19 +154,10 @@ def html(table: Table, known: Mapping[str, Record], device: str = "a100") -> str
 
 def write(table: Table, known: Mapping[str, Record], results: Path, device: str = "a100") -> list[Path]:
     """The table as Markdown and the picture as PNG and SVG, in the folders of results; the SVG comes last."""
-    import matplotlib as mpl
-
     text = results / "tables" / f"{table.id}-bounds.md"
-    text.write_text(
-        f"# {table.source}: {TITLE[0].lower()}{TITLE[1:]}\n\n{markdown(table, known, device)}", encoding="utf-8"
-    )
-    (results / "figures").mkdir(parents=True, exist_ok=True)
-    png, svg = (results / "figures" / f"{table.id}-bounds.{suffix}" for suffix in ("png", "svg"))
-    drawn = picture(table, known, device)
-    with mpl.rc_context(STYLE):
-        drawn.savefig(png, dpi=160, metadata={"Software": None})
-        drawn.savefig(svg, metadata={"Date": None, "Creator": None})
-    return [text, png, svg]
+    title = f"# {table.source}: {TITLE[0].lower()}{TITLE[1:]}"
+    store.replace(text, f"{title}\n\n{markdown(table, known, device)}")
+    return [text, *keep(picture(table, known, device), results / "figures" / f"{table.id}-bounds")]
 
 
 def picture(table: Table, known: Mapping[str, Record], device: str = "a100") -> matplotlib.figure.Figure:

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import store
 from workbench.judge import Cell
 from workbench.spec import Figure, Table
 
@@ -42,25 +43,31 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
 
 def png(figure: Figure, table: Table, cells: Sequence[Cell]) -> bytes:
     """A figure for a page that wants its bytes."""
-    import matplotlib as mpl
-
-    out = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        draw(figure, table, cells).savefig(out, dpi=160, format="png", metadata={"Software": None})
-    return out.getvalue()
+    return saved(draw(figure, table, cells), "png")
 
 
 def write(figure: Figure, table: Table, cells: Sequence[Cell], folder: Path) -> list[Path]:
     """A figure as PNG and SVG."""
+    return keep(draw(figure, table, cells), folder / figure.id)
+
+
+def keep(drawn: matplotlib.figure.Figure, stem: Path) -> list[Path]:
+    """A drawing as PNG and SVG, in that order; each file whole or not at all."""
+    paths = [stem.with_name(f"{stem.name}.{format}") for format in ("png", "svg")]
+    for path, format in zip(paths, ("png", "svg"), strict=True):
+        store.replace(path, saved(drawn, format))
+    return paths
+
+
+def saved(drawn: matplotlib.figure.Figure, format: str) -> bytes:
+    """A drawing as the bytes of a file, the same for the same drawing."""
     import matplotlib as mpl
 
-    folder.mkdir(parents=True, exist_ok=True)
-    drawn = draw(figure, table, cells)
-    paths = [folder / f"{figure.id}.png", folder / f"{figure.id}.svg"]
+    out = io.BytesIO()
+    unsaid: Any = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
     with mpl.rc_context(STYLE):
-        drawn.savefig(paths[0], dpi=160, metadata={"Software": None})
-        drawn.savefig(paths[1], metadata={"Date": None, "Creator": None})
-    return paths
+        drawn.savefig(out, dpi=160, format=format, metadata=unsaid)
+    return out.getvalue()
 
 
 def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figure.Figure:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from workbench import store
 from workbench.anatomy import BY, Anatomy, Part
 from workbench.spec import UserError
 
 from .labels import place
-from .plots import OKABE_ITO, STYLE
+from .plots import OKABE_ITO, STYLE, saved
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -83,15 +84,7 @@ def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure
 
 def write(anatomy: Anatomy, by: str | None, top: int, path: Path) -> None:
     """The picture as the file's suffix says; the same anatomy gives the same bytes."""
-    import matplotlib as mpl
-
-    drawn = draw(anatomy, by, top)
-    empty = {"Software": None} if path.suffix == ".png" else {"Date": None, "Creator": None}
-    try:
-        with mpl.rc_context(STYLE):
-            drawn.savefig(path, dpi=160, metadata=empty)
-    except OSError as error:
-        raise UserError(f"Cannot write the picture {path}: {error.strerror}. Name a writable file.") from None
+    store.replace(path, saved(draw(anatomy, by, top), path.suffix.removeprefix(".")))
 
 
 def check(path: Path) -> None:
