@@ -83,8 +83,8 @@ def test_results_that_cannot_be_written_are_told_before_anything_is_measured(wor
     for results in (file, file / "below", "/proc/foo"):
         ran = workbench("reproduce", "--records", tmp_path / "records", "--results", results)
         assert (ran.code, ran.out) == (2, "")
-        assert ran.err.startswith(f"workbench: Cannot write results to {results}/tables: ")
-        assert ran.err.endswith("Name a writable folder with --results.\n")
+        assert ran.err.startswith(f"workbench: Cannot write {results}/tables: ")
+        assert ran.err.endswith("Name a writable folder with --results, or another file.\n")
         assert ran.err.count("\n") == 1
     assert not (tmp_path / "records").exists()
     assert quiet == []
@@ -93,10 +93,10 @@ def test_results_that_cannot_be_written_are_told_before_anything_is_measured(wor
 def test_what_a_user_can_mend_in_a_notebook_is_one_sentence(tmp_path, monkeypatch):
     def refuse(source, output, *_, **__):
         Path(output).write_text("{}")
-        raise PapermillExecutionError(1, 1, "report.write()", "UserError", "Cannot write results to here.", [])
+        raise PapermillExecutionError(1, 1, "report.write()", "UserError", "Cannot write here.", [])
 
     monkeypatch.setattr("papermill.execute_notebook", refuse)
-    with pytest.raises(UserError, match=r"^Cannot write results to here\.$"):
+    with pytest.raises(UserError, match=r"^Cannot write here\.$"):
         reproduce.execute_notebook("complexity", tmp_path / "out.ipynb", {})
     assert (tmp_path / "out.ipynb").read_text() == "{}"
 

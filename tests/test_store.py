@@ -508,7 +508,7 @@ def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     with pytest.raises(UserError) as told:
         store.replace(path, "never")
     assert str(told.value) == (
-        f"Cannot write results to {path}: No space left on device. Free some space and run the same command again."
+        f"Cannot write {path}: No space left on device. Free some space and run the same command again."
     )
     assert path.read_bytes() == b"new"
     assert list(path.parent.iterdir()) == [path]
@@ -516,11 +516,9 @@ def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_results_in_place_of_a_folder_have_their_sentence(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(
-        UserError, match=r"^Cannot write results to .*/file/a\.md: .*\. Name a writable folder with --results"
-    ):
+    with pytest.raises(UserError, match=r"^Cannot write .*/file/a\.md: .*\. Name a writable folder with --results"):
         store.replace(tmp_path / "file" / "a.md", "")
-    with pytest.raises(UserError, match=r"^Cannot write results to .*/file/tables: Not a directory\. Name a writable"):
+    with pytest.raises(UserError, match=r"^Cannot write .*/file/tables: Not a directory\. Name a writable"):
         store.check_results(tmp_path / "file")
     store.check_results(tmp_path / "new")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["figures", "report", "tables"]

@@ -305,7 +305,7 @@ def replace(path: Path, content: str | bytes) -> None:
 
 
 def _unwritten(path: Path, error: OSError) -> UserError:
-    return UserError(f"Cannot write results to {path}: {error.strerror}. {_mend(error, '--results')}")
+    return UserError(f"Cannot write {path}: {error.strerror}. {_mend(error, '--results, or another file')}")
 
 
 def _mend(error: OSError, option: str) -> str:
