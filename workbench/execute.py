@@ -2,29 +2,43 @@
 
 from __future__ import annotations
 
-import json
 import math
-import multiprocessing
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, models, probes, protocols, store
-from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
+from workbench import environment, fresh, machine, models, probes, protocols, store
+from workbench.spec import Build, Execution, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
     from torch import nn
 
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
+
+
+PATIENCE = 1800.0
+"""Seconds for a measurement that wants a process of its own, where nobody gives a number: none may hang a sweep."""
+
+EXHAUSTED = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "std::bad_alloc")
+"""What torch says in errors of other names when memory runs out."""
+
+SEED = 0
+"""Of weights and input, where a network runs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one measurement."""
+
+    status: Status
+    reason: str | None = None
+    values: tuple[float, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,20 +111,10 @@ def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], 
 
 
 def measure(request: Request) -> Record:
-    """One measurement in this process. Whatever goes wrong becomes a record that says so."""
-    try:
-        reading = _measure(request)
-        if not reading.values or not all(map(math.isfinite, reading.values)):
-            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
-    except UserError as error:
-        return _record(request, "unsupported", reason=str(error))
-    except MemoryError:
-        return _record(request, "out-of-memory", reason="the machine's memory was exhausted")
-    except Exception as error:
-        status: Status = "out-of-memory" if type(error).__name__ == "OutOfMemoryError" else "failed"
-        told = f"{type(error).__name__}: {error}"
-        return _record(request, status, reason=told, details={"traceback": traceback.format_exc()})
-    return _record(request, "ok", values=reading.values, details=reading.details)
+    """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
+    if request.probe.apart:
+        return measure_apart(request, PATIENCE)
+    return _record(request, _outcome(request))
 
 
 def apart(timeout: float | None = None) -> Callable[[Request], Record]:
@@ -120,39 +124,44 @@ def apart(timeout: float | None = None) -> Callable[[Request], Record]:
 
 def measure_apart(request: Request, timeout: float | None = None) -> Record:
     """One measurement in a fresh process, so that nothing measured before it can be felt, and no crash is ours."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    names = (request.variant.name, request.protocol.name, request.probe.name)
-    child = context.Process(target=_child, args=(theirs, *names))
-    child.start()
-    theirs.close()
     try:
-        if not ours.poll(timeout):
-            return _record(request, "timeout", reason=f"no result after {timeout:g} s")
-        answer = ours.recv_bytes()
-    except EOFError:
-        child.join()
-        return _record(request, *_died(child.exitcode))
-    finally:
-        child.kill()
-        child.join()
-        ours.close()
-    return store.parse(answer)
+        told = fresh.call(_child, request, timeout=timeout, imports=_imports())
+    except fresh.NoAnswerError as died:
+        return _record(request, Outcome(died.status, died.reason))
+    return _record(request, Outcome(**told | {"values": tuple(told["values"])}))
 
 
-def _died(exitcode: int | None) -> tuple[Status, str]:
-    if exitcode == -9:
-        return "out-of-memory", "its process was killed, as the kernel does when memory runs out"
-    if exitcode is not None and exitcode < 0:
-        return "failed", f"its process died of signal {-exitcode}"
-    return "failed", f"its process ended with exit code {exitcode} and no result"
+def _child(request: Request) -> dict[str, Any]:
+    return asdict(_outcome(request))
 
 
-def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent answers, and ends its child
-    os.dup2(sys.stderr.fileno(), 1)  # whatever a model prints must not mix with the parent's output
-    request = Request(models.find(variant), protocols.find(protocol), probes.find(probe))
-    pipe.send_bytes(json.dumps(store.to_json(measure(request))).encode())
+def _imports() -> list[str]:
+    """What a fresh process finds imported: torch, every probe and every network."""
+    rooms = [p.name.replace("-", "_") for p in probes.PROBES.values() if not p.across]
+    return [
+        "torch",
+        "workbench.execute",
+        *(f"workbench.probes.{name}" for name in rooms),
+        *(f"workbench.models.{family.name}" for family in models.FAMILIES),
+    ]
+
+
+def _outcome(request: Request) -> Outcome:
+    """Measure here; whatever goes wrong says so."""
+    try:
+        reading = _measure(request)
+        if not reading.values or not all(map(math.isfinite, reading.values)):
+            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
+    except UserError as error:
+        return Outcome("unsupported", str(error))
+    except MemoryError:
+        return Outcome("out-of-memory", "the machine's memory was exhausted")
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
+            return Outcome("out-of-memory", told)
+        return Outcome("failed", told, details={"traceback": traceback.format_exc()})
+    return Outcome("ok", None, reading.values, reading.details)
 
 
 def _measure(request: Request) -> probes.Reading:
@@ -160,10 +169,46 @@ def _measure(request: Request) -> probes.Reading:
 
     if request.probe.across:
         return _search(request, probes.find(request.probe.across))
+    if request.probe.real:
+        return _run(request)
     model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)
+
+
+def _run(request: Request) -> probes.Reading:
+    """A probe's value of the network at work: real weights and input on the protocol's device, the machine watched."""
+    import torch
+
+    watch = machine.Watch(request.protocol.execution.device)
+    threads = _prepare(request.protocol.execution)
+    dtype = getattr(torch, request.protocol.input.dtype)
+    torch.manual_seed(SEED)
+    build = request.protocol.build
+    model = models.create(request.variant.name, attention=build.attention, forward=build.forward)
+    model = model.train(build.mode == "train").to(request.protocol.execution.device, dtype)
+    x = torch.rand(request.protocol.input.batch, 3, *request.protocol.input.lr(request.variant.scale))
+    x = x.to(request.protocol.execution.device, dtype)
+    watch.begin(threads)
+    reading = request.probe.measure(model, x, request.protocol)
+    return probes.Reading(reading.values, reading.details | {"threads": threads, "state": watch.end()})
+
+
+def _prepare(execution: Execution) -> int:
+    """Set this process up as a protocol wants it; how many threads it computes with."""
+    import torch
+
+    if execution.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "The protocol runs on CUDA, and torch finds no CUDA device here; `workbench doctor` says why, and once "
+            "there is one, measure with --force."
+        )
+    threads = machine.threads(execution.threads)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = execution.cudnn_benchmark
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = execution.tf32
+    return threads
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:
@@ -204,13 +249,7 @@ def _network(variant: str, build: Build) -> nn.Module:
     return model.train(build.mode == "train")
 
 
-def _record(
-    request: Request,
-    status: Status,
-    reason: str | None = None,
-    values: tuple[float, ...] = (),
-    details: Mapping[str, Any] | None = None,
-) -> Record:
+def _record(request: Request, outcome: Outcome) -> Record:
     return Record(
         variant=request.variant.name,
         protocol=request.protocol.name,
@@ -218,11 +257,11 @@ def _record(
         probe_version=request.probe.version,
         conditions=request.conditions,
         unit=request.probe.unit,
-        values=values,
-        status=status,
-        reason=reason,
+        values=outcome.values,
+        status=outcome.status,
+        reason=outcome.reason,
         recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         machine=environment.machine(),
-        details=details or {},
+        details=outcome.details,
         environment=environment.capture(),
     )

@@ -26,7 +26,7 @@ VMSTAT = Path("/proc/vmstat")
 """Where Linux counts, among other things, the processes that it killed because memory ran out."""
 
 
-class Died(Exception):
+class NoAnswerError(Exception):
     """A process that gave no answer: what that means for a measurement, and how it ended."""
 
     def __init__(self, status: Status, reason: str):
@@ -36,7 +36,7 @@ class Died(Exception):
 
 
 def call(work: Callable[..., Any], *arguments: Any, timeout: float | None = None, imports: Sequence[str] = ()) -> Any:
-    """What `work` returns in a fresh process, as JSON has it; `Died` if it returns nothing within `timeout` seconds.
+    """What `work` returns in a fresh process, as JSON has it; NoAnswerError if it returns nothing within `timeout` seconds.
 
     The caller sleeps meanwhile. `work` is found by its name there, the arguments are pickled, and what is printed goes
     to our standard error. The server imports `imports`, once: the first call decides.
@@ -51,12 +51,12 @@ def call(work: Callable[..., Any], *arguments: Any, timeout: float | None = None
             _start(child)
             theirs.close()
             if not ours.poll(timeout):
-                raise Died("timeout", f"no result after {timeout:g} s")
+                raise NoAnswerError("timeout", f"no result after {timeout:g} s")
             return json.loads(ours.recv_bytes())
         except EOFError:
             child.join()
             kills = _out_of_memory_kills()
-            raise Died(*_ended(child.exitcode, None if None in (killed, kills) else kills != killed)) from None
+            raise NoAnswerError(*_ended(child.exitcode, None if None in (killed, kills) else kills != killed)) from None
         finally:
             if child.pid is not None:
                 child.kill()
