@@ -88,7 +88,7 @@ def list_devices(as_json: Json = False) -> None:
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
     probe: Annotated[
-        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all that counts].")
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
@@ -104,7 +104,7 @@ def measure(
     if timeout is not None and timeout <= 0:
         raise UserError(f"--timeout was given {timeout:g} seconds; give a number above 0.")
     folder = records or store.default()
-    probes = probe or [p.name for p in PROBES.values() if not p.across]
+    probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     wanted = execute.requests(names, probes, protocol or ["esc"])
     known = _read(folder).newest()
     todo = execute.missing(wanted, known, force)

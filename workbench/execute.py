@@ -24,8 +24,13 @@ STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
 PATIENCE = 1800.0
 """Seconds for a measurement that wants a process of its own, where nobody gives a number: none may hang a sweep."""
 
-EXHAUSTED = ("DefaultCPUAllocator: can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "std::bad_alloc")
-"""What torch says in errors of other names when memory runs out."""
+EXHAUSTED = (
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""What is said in errors of other names when memory runs out: by the C library, its loader, and torch."""
 
 SEED = 0
 """Of weights and input, where a network runs."""

@@ -18,6 +18,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from workbench.spec import Status
@@ -36,10 +37,11 @@ class NoAnswerError(Exception):
 
 
 def call(work: Callable[..., Any], *arguments: Any, timeout: float | None = None, imports: Sequence[str] = ()) -> Any:
-    """What `work` returns in a fresh process, as JSON has it; NoAnswerError if it returns nothing within `timeout` seconds.
+    """What `work` returns in a fresh process, as JSON has it; NoAnswerError if there is none in `timeout` seconds.
 
-    The caller sleeps meanwhile. `work` is found by its name there, the arguments are pickled, and what is printed goes
-    to our standard error. The server imports `imports`, once: the first call decides.
+    The caller sleeps meanwhile. `work` is found by its name there, so it is no function of the main file; the
+    arguments are pickled, and what is printed goes to our standard error. The server imports `imports`, once: the
+    first call decides.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["workbench.fresh", *imports])
@@ -69,21 +71,28 @@ def _start(child: BaseProcess) -> None:
     resource_tracker.ensure_running()  # the first start does that, and would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited, from its first moment
     try:
-        with _path():
+        with _surroundings():
             child.start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
-def _path() -> Iterator[None]:
-    """Let the server, which the first start starts, import from where we do: by itself it would look around it."""
+def _surroundings() -> Iterator[None]:
+    """What a start looks at, as it is to see it.
+
+    The server, which the first start starts, is to import from where we do; by itself it would look around where we
+    stand. And no process is to run the program's main file again, which costs time, and has effects in a script.
+    """
     mine = {"PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)), "PYTHONSAFEPATH": "1"}
     before = {name: os.environ.get(name) for name in mine}
+    main = sys.modules["__main__"]
     os.environ.update(mine)
+    sys.modules["__main__"] = ModuleType("__main__")
     try:
         yield
     finally:
+        sys.modules["__main__"] = main
         for name, value in before.items():
             if value is None:
                 del os.environ[name]
@@ -94,10 +103,7 @@ def _path() -> Iterator[None]:
 @contextlib.contextmanager
 def _errors() -> Iterator[Connection]:
     """Our standard error, wherever it leads by now, in a form that another process can be given."""
-    try:
-        handle = os.dup(2)
-    except OSError:
-        handle = os.open(os.devnull, os.O_WRONLY)
+    handle = os.open(os.devnull, os.O_WRONLY) if sys.__stderr__ is None else os.dup(2)
     with Connection(handle, readable=False) as errors:
         yield errors
 

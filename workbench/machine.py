@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,12 @@ def governors() -> list[str]:
     """What decides about the clocks of the CPUs we may use."""
     found = (_text(f"sys/devices/system/cpu/cpu{cpu}/cpufreq/scaling_governor").strip() for cpu in _cpus())
     return sorted(set(found) - {""})
+
+
+def packages() -> list[Path]:
+    """Where Linux shows the energy counters of the CPU's packages (RAPL); parts of a package are counted in it."""
+    folder = ROOT / "sys/class/powercap"
+    return sorted(folder.glob("intel-rapl:[0-9]")) + sorted(folder.glob("intel-rapl:[0-9][0-9]"))
 
 
 def look(device: str) -> dict[str, Any]:
@@ -94,20 +100,15 @@ class Watch:
     def end(self) -> dict[str, Any]:
         """The state for a record: flags, the sentences for them, and what they were concluded from."""
         end, after = Counters.read(), look(self.device)
-        seconds = end.at - self.start.at
-        others = _others(self.start, end)
-        contended = [
-            *_crowded(others, seconds, self.threads, environment.cores()),
-            *_shared(self.before["gpu"], after["gpu"]),
-        ]
+        contended = [*crowded(self.start, end, self.threads), *shared(self.before["gpu"], after["gpu"])]
         throttled = [*_stopped(self.start, end), *_slowed(self.before["gpu"], after["gpu"])]
         waited = None if end.waited is None or self.start.waited is None else end.waited - self.start.waited
         return {
             "contended": bool(contended),
             "throttled": bool(throttled),
             "why": contended + throttled,
-            "seconds": seconds,
-            "others_cores": others,
+            "seconds": end.at - self.start.at,
+            "others_cores": _others(self.start, end),
             "waited_seconds": waited,
             "before": self.before,
             "after": after,
@@ -121,15 +122,18 @@ def _others(start: Counters, end: Counters) -> float | None:
     return max(0.0, end.busy - start.busy - (end.own - start.own)) / (end.at - start.at)
 
 
-def _crowded(others: float | None, seconds: float, threads: int, cores: int) -> Iterable[str]:
-    left = max(0, cores - threads)
-    if others is not None and others > left + SLACK and others * seconds >= TICKS / os.sysconf("SC_CLK_TCK"):
+def crowded(start: Counters, end: Counters, threads: int) -> Iterable[str]:
+    """Whether others were busy on the cores that `threads` of ours were to have."""
+    others, cores = _others(start, end), environment.cores()
+    if others is None or others * (end.at - start.at) < TICKS / os.sysconf("SC_CLK_TCK"):
+        return
+    if others > max(0, cores - threads) + SLACK:
         yield f"others kept {others:.1f} of {cores} cores busy, of which this was to have {min(threads, cores)}"
 
 
-def _shared(before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterable[str]:
+def shared(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterable[str]:
     """Others on the GPU: everybody who is there before us, everybody but one who is there after us."""
-    counts = [(g["processes"] or 0) - own for g, own in ((before, 0), (after, 1)) if g]
+    counts = [(gpu["processes"] or 0) - own for gpu, own in ((before, 0), (after, 1)) if gpu]
     if (most := max(counts, default=0)) > 0:
         yield f"{most} other {'processes were' if most > 1 else 'process was'} on the GPU"
 
@@ -139,7 +143,7 @@ def _stopped(start: Counters, end: Counters) -> Iterable[str]:
         yield f"the quota of its control group held it back {times} times"
 
 
-def _slowed(before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterable[str]:
+def _slowed(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None) -> Iterable[str]:
     if not before or not after:
         return
     reasons = dict.fromkeys((before["slowed_by"] or []) + (after["slowed_by"] or []))

@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from torch import Tensor, nn
 
-from workbench import nvml
+from workbench import machine, nvml
 from workbench.spec import Protocol, UserError
 
 from . import Reading
 from .running import as_it_is, once, warm
-
-POWERCAP = Path("/sys/class/powercap")
-"""Where Linux shows the counters of the CPU's packages (RAPL)."""
 
 IDLE = 2.0
 """Seconds for which the device is watched doing nothing, warmed up, before it is given work."""
@@ -52,7 +48,7 @@ def measure(model: nn.Module, x: Tensor, protocol: Protocol) -> Reading:
         once(model, x)
         repetitions += 1
     worked = time.perf_counter() - began
-    end, ended = _edge(counter)
+    end, _ = _edge(counter)
     joules = end - start
     return Reading(
         (joules / (repetitions * len(x)),),
@@ -61,7 +57,7 @@ def measure(model: nn.Module, x: Tensor, protocol: Protocol) -> Reading:
             "repetitions": repetitions,
             "seconds": worked,
             "joules": joules,
-            "mean_watts": joules / (ended - began),
+            "mean_watts": joules / worked,
             "idle_watts": idle_watts,
             "idle_seconds": IDLE,
             "step_joules": step,
@@ -104,7 +100,7 @@ def _counter(x: Tensor) -> tuple[Callable[[], float], str]:
 
 def _packages() -> tuple[Callable[[], float], str]:
     """The sum of the packages' counters, each of which starts again at 0 when it is full."""
-    zones = sorted(POWERCAP.glob("intel-rapl:[0-9]")) + sorted(POWERCAP.glob("intel-rapl:[0-9][0-9]"))
+    zones = machine.packages()
     if not zones:
         raise UserError("This CPU shows no energy counter (RAPL, under /sys/class/powercap), and no GPU was asked for.")
     try:
