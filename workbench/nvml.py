@@ -92,7 +92,7 @@ def gpu() -> Gpu | None:
         pynvml.nvmlInit()
         if first.startswith(("GPU-", "MIG-")):
             return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByUUID(first))
-        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(first)))
+        return Gpu(pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(first))) if int(first) >= 0 else None
     except (pynvml.NVMLError, ValueError):
         return None
 
