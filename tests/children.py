@@ -34,6 +34,12 @@ def leaving(request):
     raise SystemExit(3)
 
 
+def deaf(request):
+    """A child that is sent Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    return execute._child(request)
+
+
 def hanging(request):
     time.sleep(30)
 

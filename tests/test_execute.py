@@ -1,6 +1,7 @@
 """Execution: what has to be measured, what a failure becomes, and what a fresh process keeps away from us."""
 
 import re
+import signal
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -77,9 +78,9 @@ def test_two_protocols_of_the_same_conditions_are_one_measurement(request_for, f
 
 @pytest.mark.parametrize(
     ("status", "again"),
-    [("failed", True), ("out-of-memory", False), ("timeout", False), ("unsupported", False)],
+    [("failed", True), ("out-of-memory", False), ("timeout", True), ("unsupported", False)],
 )
-def test_a_failure_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
+def test_a_failure_or_a_timeout_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
     asked = request_for("esc-x4")
     record = make_record("esc-x4", status=status, reason="some reason")
     assert execute.missing([asked], known(record)) == [asked] * again
@@ -257,6 +258,12 @@ def test_a_process_that_takes_too_long_is_ended_and_becomes_a_record(request_for
     assert not execute.fresh.multiprocessing.active_children()
 
 
+def test_a_child_does_not_hear_of_ctrl_c_and_we_still_do(request_for, monkeypatch):
+    monkeypatch.setattr(execute, "_child", children.deaf)
+    assert execute.measure_apart(request_for()).status == "ok"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 # --- a network at work
 
 
@@ -309,7 +316,7 @@ def test_what_a_protocol_says_of_cuda_is_set(request_for, monkeypatch, tf32):
     before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
     try:
         execute._prepare(replace(small(request_for).protocol.execution, threads=1, tf32=tf32, cudnn_benchmark=not tf32))
-        assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == (not tf32, tf32, tf32)
+        assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == (not tf32, True, tf32)
     finally:
         cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
 

@@ -12,10 +12,10 @@ from workbench import models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "trace", "allocator", "fresh", "nvml"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
     {"devices", "machine"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge", "anatomy"},
+    {"execute", "judge", "anatomy", "fits"},
     {"report", "progress"},
     {"detective", "doctor"},
     {"reproduce"},

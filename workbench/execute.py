@@ -11,14 +11,15 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, fresh, machine, models, probes, protocols, store
+from workbench import environment, fresh, interrupts, machine, models, probes, protocols, store
 from workbench.spec import Build, Execution, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
-STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
-"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
+STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
+"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
+have more patience: both are measured again."""
 
 
 PATIENCE = 1800.0
@@ -111,6 +112,7 @@ def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], 
     """Measure one request after the other and store each before the next begins."""
     for request in todo:
         record = how(request)
+        interrupts.check()  # what was interrupted has measured nothing, whatever it says
         writer.append([record])
         yield record
 
@@ -183,21 +185,24 @@ def _measure(request: Request) -> probes.Reading:
 
 
 def _run(request: Request) -> probes.Reading:
-    """A probe's value of the network at work: real weights and input on the protocol's device, the machine watched."""
-    import torch
-
+    """A probe's value of the network at work, and the state the machine was in."""
     watch = machine.Watch(request.protocol.execution.device)
     threads = _prepare(request.protocol.execution)
-    dtype = getattr(torch, request.protocol.input.dtype)
-    torch.manual_seed(SEED)
-    build = request.protocol.build
-    model = models.create(request.variant.name, attention=build.attention, forward=build.forward)
-    model = model.train(build.mode == "train").to(request.protocol.execution.device, dtype)
-    x = torch.rand(request.protocol.input.batch, 3, *request.protocol.input.lr(request.variant.scale))
-    x = x.to(request.protocol.execution.device, dtype)
+    model, x = real(request.variant, request.protocol)
     watch.begin(threads)
     reading = request.probe.measure(model, x, request.protocol)
     return probes.Reading(reading.values, reading.details | {"threads": threads, "state": watch.end()})
+
+
+def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
+    """A network and its input where they are to run, drawn from a fixed seed, so that all devices have the same."""
+    import torch
+
+    device, dtype = protocol.execution.device, getattr(torch, protocol.input.dtype)
+    torch.manual_seed(SEED)
+    model = _built(variant.name, protocol.build, "cpu")
+    x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
+    return model.to(device, dtype), x.to(device, dtype)
 
 
 def _prepare(execution: Execution) -> int:
@@ -212,7 +217,7 @@ def _prepare(execution: Execution) -> int:
     threads = machine.threads(execution.threads)
     torch.set_num_threads(threads)
     torch.backends.cudnn.benchmark = execution.cudnn_benchmark
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = execution.tf32
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, execution.tf32
     return threads
 
 
@@ -244,7 +249,11 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 @lru_cache(maxsize=4)
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
-    model = models.create(variant, device="meta", attention=build.attention, forward=build.forward)
+    return _built(variant, build, "meta")
+
+
+def _built(variant: str, build: Build, device: str) -> nn.Module:
+    model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
     if not build.shifted:
         shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
         if not shifting:

@@ -21,10 +21,10 @@ class UserError(Exception):
     """Something the user can mend: one line that says what was asked, found and known, and what to do next."""
 
 
-def unknown(noun: str, asked: str, known: Iterable[str], listing: str) -> UserError:
+def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> UserError:
     """The sentence for a name that does not exist, with the nearest names that do."""
     known = list(known)
-    near = difflib.get_close_matches(asked.lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(asked).lower().replace("_", "-"), known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
     return UserError(f"No {noun} {asked!r}.{guess} {few}")
@@ -131,13 +131,13 @@ class Execution:
 
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = 0
-    """Threads on the CPU; 0 for as many as the process may use."""
+    """Threads of the CPU; 0: as many as the process may use."""
     compile: Literal["none", "compile", "graph"] = "none"
-    """As it is, through torch.compile, or as a CUDA graph."""
+    """`compile`: through torch.compile; `graph`: replayed as a CUDA graph."""
     cudnn_benchmark: bool = True
-    """Whether cuDNN tries its algorithms and takes the fastest."""
+    """Whether cuDNN tries its algorithms first and takes the fastest."""
     tf32: bool = False
-    """Whether float32 convolutions and matrix products may run as TF32 on tensor cores."""
+    """Whether float32 matrix products may run as TF32; if not, torch's default holds: convolutions alone may."""
 
 
 @dataclass(frozen=True)
