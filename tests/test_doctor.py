@@ -2,17 +2,18 @@
 
 import json
 import os
+from types import SimpleNamespace
 
 import pytest
 
-from workbench import doctor, environment, store
+from workbench import doctor, environment, machine, nvml, store
 
 
 def test_everything_a_measurement_depends_on_is_looked_at(workbench, tmp_path):
     read = json.loads(workbench("doctor", "--json", "--records", tmp_path).out)
     seen = {f["what"]: f for f in read}
     assert seen.keys() == {
-        "Python", "pins", "torch", "GPU", "processor", "commit", "records", "notebooks", "probes",
+        "Python", "pins", "torch", "GPU", "processor", "timing", "energy", "commit", "records", "notebooks", "probes",
     }  # fmt: skip
     for finding in read:
         assert finding["state"] in ("ok", "limited", "missing")
@@ -96,6 +97,67 @@ def test_a_busy_machine_is_no_place_for_timing(findings, monkeypatch, load, stat
     monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
     monkeypatch.setattr(environment, "cores", lambda: 2)
     assert findings()["processor"].state == state
+
+
+@pytest.fixture
+def quiet(monkeypatch):
+    """A machine on which nobody else is, of two cores, without a GPU."""
+    monkeypatch.setattr(machine, "crowded", lambda *_: ())
+    monkeypatch.setattr(machine, "quota", lambda: None)
+    monkeypatch.setattr(machine, "governors", lambda: ["performance"])
+    monkeypatch.setattr(environment, "cores", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(nvml, "gpu", lambda: None)
+    monkeypatch.setattr(doctor, "SPAN", 0.0)
+
+
+def test_timings_of_a_quiet_machine_can_be_trusted(findings, quiet):
+    seen = findings()["timing"]
+    assert (seen.state, seen.found, seen.advice) == (
+        "ok", "2 threads on 2 of 8 CPUs, quota none, governor performance", "",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("room", "name", "value", "why"),
+    [
+        (machine, "crowded", lambda *_: ["others are here"], "others are here"),
+        (machine, "quota", lambda: 1.5, "a quota of 1.5 cores stops whoever takes more"),
+        (machine, "governors", lambda: ["powersave"], "the governor powersave changes the clocks"),
+    ],
+)
+def test_or_else_it_is_said_why_not(findings, quiet, monkeypatch, room, name, value, why):
+    monkeypatch.setattr(room, name, value)
+    seen = findings()["timing"]
+    assert seen.state == "limited"
+    assert seen.found.endswith(f"; {why}")
+    assert seen.advice == "what is timed now is kept and may be marked ‡"
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        ({"slowed_by": ["power cap"], "processes": 0}, "the GPU runs below its clocks for: power cap"),
+        ({"slowed_by": [], "processes": 2}, "2 other processes were on the GPU"),
+        ({"slowed_by": None, "processes": None}, None),
+    ],
+)
+def test_a_gpu_is_looked_at_for_timing_and_energy(findings, quiet, monkeypatch, state, why):
+    monkeypatch.setattr(nvml, "gpu", lambda: SimpleNamespace(look=lambda: state, joules=lambda: 1.0))
+    seen = findings()
+    assert seen["timing"].found.endswith(f"; {why}" if why else "governor performance")
+    assert (seen["energy"].state, seen["energy"].found) == ("ok", "the GPU's counter (NVML)")
+
+
+def test_joules_are_told_where_a_counter_can_be_read(findings, quiet, monkeypatch, tmp_path):
+    monkeypatch.setattr(machine, "ROOT", tmp_path)
+    seen = findings()["energy"]
+    assert (seen.state, seen.advice) == ("missing", "all else can be measured")
+    zone = tmp_path / "sys/class/powercap/intel-rapl:0"
+    zone.mkdir(parents=True)
+    assert findings()["energy"].advice == "sudo chmod a+r /sys/class/powercap/*/energy_uj"
+    (zone / "energy_uj").write_text("1")
+    assert (findings()["energy"].state, findings()["energy"].found) == ("ok", "the CPU's counter (RAPL)")
 
 
 @pytest.mark.parametrize(

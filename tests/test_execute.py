@@ -1,13 +1,14 @@
 """Execution: what has to be measured, what a failure becomes, and what a fresh process keeps away from us."""
 
-import os
+import re
 import signal
 import sys
-import time
 from dataclasses import replace
 from types import SimpleNamespace
 
+import children
 import pytest
+import torch
 
 from workbench import execute, models, probes, protocols, store
 from workbench.probes import Probe, Reading
@@ -42,7 +43,7 @@ def test_every_variant_is_asked_for_under_every_protocol_by_every_probe():
 
 
 def test_unknown_probes_and_protocols_have_their_sentences():
-    with pytest.raises(UserError, match=r"^No probe 'flops'\. Known: params, macs"):
+    with pytest.raises(UserError, match=r"^No probe 'flops'\. .*workbench probes"):
         execute.requests(["esc-x4"], ["flops"], ["esc"])
     with pytest.raises(UserError, match=r"^No protocol 'escc'\. Did you mean 'esc'"):
         execute.requests(["esc-x4"], ["macs"], ["escc"])
@@ -214,37 +215,8 @@ def test_each_record_is_stored_before_the_next_is_begun(request_for, make_record
 # --- one measurement in a fresh process, which the tests below give something else to do
 
 
-def loud(pipe, *names):
-    """A child whose network prints, on every way there is."""
-    create = models.create
-
-    def printing(*arguments, **keywords):
-        print("a model prints")
-        os.write(1, b"and writes\n")
-        return create(*arguments, **keywords)
-
-    models.create = printing
-    execute._child(pipe, *names)
-
-
-def killed(pipe, *names):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def terminated(pipe, *names):
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def leaving(pipe, *names):
-    raise SystemExit(3)
-
-
-def hanging(pipe, *names):
-    time.sleep(30)
-
-
 def test_a_fresh_process_measures_the_same_and_its_prints_stay_out_of_ours(request_for, monkeypatch, capfd):
-    monkeypatch.setattr(execute, "_child", loud)
+    monkeypatch.setattr(execute, "_child", children.loud)
     asked = request_for("esc-fp-x4")
     record = execute.measure_apart(asked)
     told = capfd.readouterr()
@@ -252,49 +224,123 @@ def test_a_fresh_process_measures_the_same_and_its_prints_stay_out_of_ours(reque
     assert "a model prints" in told.err
     assert "and writes" in told.err
     here = execute.measure(asked)
-    assert replace(record, recorded_at="", environment={}) == replace(here, recorded_at="", environment={})
-    assert record.environment["versions"] == here.environment["versions"]
+    assert replace(record, recorded_at="") == replace(here, recorded_at="")
 
 
 @pytest.mark.parametrize(
-    ("child", "status", "reason"),
+    ("child", "kills", "status", "reason"),
     [
-        (killed, "out-of-memory", "its process was killed, as the kernel does when memory runs out"),
-        (terminated, "failed", "its process died of signal 15"),
-        (leaving, "failed", "its process ended with exit code 3 and no result"),
+        (children.killed, (7, 8), "out-of-memory", "its process was killed by the kernel, because memory ran out"),
+        (children.killed, (7, 7), "failed", "its process was killed by somebody; the kernel killed none for memory"),
+        (
+            children.killed,
+            (None, None),
+            "out-of-memory",
+            "its process was killed, as the kernel does when memory runs out",
+        ),
+        (children.terminated, (7, 8), "failed", "its process died of signal 15"),
+        (children.leaving, (7, 7), "failed", "its process ended with exit code 3 and no result"),
     ],
 )
-def test_a_process_that_dies_becomes_a_record(request_for, monkeypatch, filled, child, status, reason):
+def test_a_process_that_dies_becomes_a_record(request_for, monkeypatch, filled, child, kills, status, reason):
     monkeypatch.setattr(execute, "_child", child)
+    counts = iter(kills)
+    monkeypatch.setattr(execute.fresh, "_out_of_memory_kills", lambda: next(counts))
     record = execute.measure_apart(request_for())
     assert (record.status, record.reason, record.values) == (status, reason, ())
     assert store.read(filled(record)).records == (record,)
 
 
 def test_a_process_that_takes_too_long_is_ended_and_becomes_a_record(request_for, monkeypatch):
-    monkeypatch.setattr(execute, "_child", hanging)
+    monkeypatch.setattr(execute, "_child", children.hanging)
     record = execute.apart(0.1)(request_for())
     assert (record.status, record.reason) == ("timeout", "no result after 0.1 s")
-    assert not execute.multiprocessing.active_children()
-
-
-def test_a_child_whose_parent_was_killed_ends_without_a_word(python):
-    script = (
-        "import multiprocessing; from workbench import execute\n"
-        "ours, theirs = multiprocessing.Pipe(duplex=False); ours.close()\n"
-        "execute._child(theirs, 'esc-fp-x4', 'esc', 'params')\n"
-    )
-    ran = python(script)
-    assert (ran.code, ran.out, ran.err) == (0, "", "")
-
-
-def deaf(pipe, *names):
-    """A child that is sent Ctrl-C."""
-    os.kill(os.getpid(), signal.SIGINT)
-    execute._child(pipe, *names)
+    assert not execute.fresh.multiprocessing.active_children()
 
 
 def test_a_child_does_not_hear_of_ctrl_c_and_we_still_do(request_for, monkeypatch):
-    monkeypatch.setattr(execute, "_child", deaf)
+    monkeypatch.setattr(execute, "_child", children.deaf)
     assert execute.measure_apart(request_for()).status == "ok"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+# --- a network at work
+
+
+def small(request_for, probe="memory", variant="rfdn-x4", hr=(64, 64), **execution):
+    """A request for a probe that runs the network, on an input that costs nothing."""
+    esc = protocols.find("esc")
+    protocol = replace(esc, input=replace(esc.input, hr=hr), execution=replace(esc.execution, **execution))
+    return replace(request_for(variant, probe), protocol=protocol)
+
+
+def test_a_probe_that_wants_a_process_of_its_own_always_gets_one(request_for, monkeypatch):
+    asked = []
+    monkeypatch.setattr(execute, "measure_apart", lambda *given: asked.append(given))
+    execute.measure(small(request_for))
+    assert asked == [(small(request_for), execute.PATIENCE)]
+    assert execute.measure(request_for()).status == "ok"
+    assert len(asked) == 1
+
+
+def test_a_network_at_work_has_seeded_weights_and_input_and_the_machine_is_watched(request_for, monkeypatch):
+    seen = []
+
+    def measure(model, x, protocol):
+        seen.append((model(x), x, torch.get_num_threads()))
+        return Reading((1,), {})
+
+    asked = small(request_for, threads=1)
+    probe = replace(faulty(monkeypatch, request_for, measure).probe, real=True)
+    records = [execute.measure(replace(asked, probe=probe)) for _ in range(2)]
+    (y, x, threads), (again, *_) = seen
+    assert [r.reason for r in records] == [None, None]
+    assert (x.shape, x.dtype, x.device.type, threads) == ((1, 3, 16, 16), torch.float32, "cpu", 1)
+    assert x.min() >= 0
+    assert x.max() <= 1
+    assert torch.equal(y, again)
+    details = records[0].details
+    assert details["threads"] == 1
+    assert details["state"].keys() >= {"contended", "throttled", "why", "before", "after"}
+
+
+def test_threads_are_as_many_as_the_process_may_use_if_none_are_named(request_for, monkeypatch):
+    monkeypatch.setattr(execute.machine, "threads", lambda asked: {0: 1}[asked])
+    execute._prepare(small(request_for).protocol.execution)
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize("tf32", [False, True])
+def test_what_a_protocol_says_of_cuda_is_set(request_for, monkeypatch, tf32):
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
+    try:
+        execute._prepare(replace(small(request_for).protocol.execution, threads=1, tf32=tf32, cudnn_benchmark=not tf32))
+        assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == (not tf32, True, tf32)
+    finally:
+        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_a_device_that_is_not_there_is_unsupported(request_for):
+    record = execute.measure(small(request_for, device="cuda"))
+    assert record.status == "unsupported"
+    assert record.reason.startswith("The protocol runs on CUDA, and torch finds no CUDA device here; ")
+
+
+def test_a_network_that_prints_no_numbers_has_failed(request_for, monkeypatch, filled):
+    monkeypatch.setattr(execute, "_child", children.spoilt)
+    record = execute.measure(small(request_for))
+    assert record.status == "failed"
+    assert re.fullmatch(r"ValueError: the network put out \d+ numbers of 12288 that are NaN or infinite", record.reason)
+    assert "in measure" in record.details["traceback"]
+    assert store.read(filled(record)).records == (record,)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc, and macOS does not keep to the limit")
+def test_a_network_for_which_memory_does_not_suffice_is_out_of_memory(request_for, monkeypatch):
+    monkeypatch.setattr(execute, "_child", children.cramped)
+    record = execute.measure(small(request_for, hr=(4096, 4096)))
+    assert record.status == "out-of-memory"
+    assert "can't allocate memory" in record.reason
+    assert execute.measure(small(request_for)).reason is None  # which has room enough

@@ -262,6 +262,34 @@ def test_operators_of_weight_that_were_not_counted_mark_the_cell(make_record):
     assert cell.uncounted == ("selective_scan",)
 
 
+def test_what_disturbed_the_machine_marks_the_cell(make_record):
+    state = {"contended": True, "throttled": False, "why": ["others kept 1.0 of 2 cores busy"]}
+    record = make_record("esc-x3", "macs", values=(267_612_860_160,), details={"state": state})
+    (cell,) = judge.judge(table(row("267.6")), store.Contents((record,), ()).newest())
+    assert cell.disturbed == ("others kept 1.0 of 2 cores busy",)
+
+
+def test_a_timed_figure_is_that_of_this_machine(make_record, monkeypatch):
+    made = table(row("12", column="memory_mb"), columns=(replace(MEMORY, probe="memory", estimate=None),))
+    known = store.Contents((make_record("esc-x3", "memory", values=(12 * 2**20,)),), ()).newest()
+    (cell,) = judge.judge(made, known)
+    assert (cell.verdict, cell.measured) == ("reproduced", 12.0)
+    monkeypatch.setattr(judge.environment, "machine", lambda: "another machine")
+    (cell,) = judge.judge(made, known)
+    assert (cell.verdict, cell.measured) == ("not measured", None)
+
+
+@pytest.mark.parametrize("status", [None, "unsupported"])
+def test_what_this_machine_cannot_measure_is_estimated(make_record, status):
+    made = table(row("100", column="memory_mb"), columns=(replace(MEMORY, probe="memory"),))
+    records = [make_record("esc-x3", "params", values=(100 * 2**20,))]
+    if status:
+        records.append(make_record("esc-x3", "memory", status=status, reason="no CUDA device"))
+    (cell,) = judge.judge(made, store.Contents(tuple(records), ()).newest())
+    assert (cell.verdict, cell.measured, cell.estimate) == ("planned", None, 100.0)
+    assert cell.why.endswith("; to measure it needs a GPU")
+
+
 def test_cells_come_row_by_row_and_column_by_column():
     made = table(row("1", "esc-x2"), row("2", "esc-x3"), columns=(MACS, PARAMS))
     assert [(c.scale, c.column) for c in judge.judge(made, {})] == [

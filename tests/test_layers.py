@@ -12,8 +12,8 @@ from workbench import models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator"},
-    {"devices"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
+    {"devices", "machine"},
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge", "anatomy", "fits"},
     {"report", "progress"},
@@ -27,7 +27,7 @@ LAYERS = (
 ALONE = {"models", "probes", "papers"}
 """Folders that are lists: their entries import what folders and private files share, and never each other."""
 
-SHARED = {"models": {"parts"}, "probes": {"arithmetic", "prices"}, "papers": {"printed"}}
+SHARED = {"models": {"parts"}, "probes": {"arithmetic", "prices", "running"}, "papers": {"printed"}}
 """What the entries of such a folder share; its __init__ is what all of them may know."""
 
 PACKAGE = Path(models.__file__).resolve().parent.parent
@@ -123,7 +123,7 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", ["arithmetic", "prices"]) == {
+    assert entries("probes", ["arithmetic", "prices", "running"]) == {
         n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across
     }
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]

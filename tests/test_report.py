@@ -205,6 +205,17 @@ def test_latex_says_below_the_table_what_its_marks_mean(cells):
     assert r"$\sim$ an estimate; nothing was measured.}" in foot
 
 
+@pytest.mark.parametrize("format", ["md", "html", "tex"])
+def test_a_figure_of_a_disturbed_machine_is_marked_and_below_the_table_it_is_said_why(cells, format):
+    first, *rest = cells
+    assert "‡" not in report.render(MADE, cells, format)
+    text = report.render(MADE, [replace(first, disturbed=("others kept 1 of 2 cores busy",)), *rest], format)
+    mark, figure = (r"$^\ddagger$", "591.98") if format == "tex" else ("‡", "591.98")
+    assert f"{figure}{mark}" in text.replace("}", "")
+    assert f"{mark} taken on a machine that was busy with something else or held its clocks down" in text
+    assert ("others kept 1 of 2 cores busy" in text) == (format != "tex")
+
+
 # --- HTML
 
 

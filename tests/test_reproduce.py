@@ -63,7 +63,7 @@ def test_it_measures_what_is_missing_runs_the_notebooks_and_sums_up(workbench, q
 def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workbench, quiet, tmp_path, monkeypatch):
     def measure(request):
         details = {"protocols": ["fvcore"], "tried": 1}
-        record = execute._record(request, "ok", values=(1,), details=details)
+        record = execute._record(request, execute.Outcome("ok", None, (1,), details))
         broken = request.variant.name == "esc-fp-x3" and request.probe.name == "params"
         return replace(record, status="failed", values=(), reason="Error: so") if broken else record
 

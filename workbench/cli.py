@@ -141,7 +141,7 @@ def list_devices(as_json: Json = False) -> None:
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
     probe: Annotated[
-        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all that counts].")
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
@@ -160,7 +160,7 @@ def measure(
             " no limit."
         )
     folder = records or store.default()
-    probes = probe or [p.name for p in PROBES.values() if not p.across]
+    probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     wanted = execute.requests(names, probes, protocol or ["esc"])
     known = _read(folder).newest()
     todo = execute.missing(wanted, known, force)

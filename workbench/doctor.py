@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from workbench import environment, models, probes, store
+from workbench import environment, machine, models, nvml, probes, store
 from workbench.spec import UserError
 
 State = Literal["ok", "limited", "missing", "none yet"]
+
+SPAN = 0.3
+"""Seconds for which others are watched."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ def examine(records: Path) -> list[Finding]:
         _torch(),
         _gpu(),
         _processor(),
+        _timing(),
+        _energy(),
         _checkout(),
         _store(records),
         _notebooks(),
@@ -97,6 +103,47 @@ def _processor() -> Finding:
             "processor", "limited", found, "counts are safe; wait for a quiet machine before timing anything"
         )
     return Finding("processor", "ok", found, "")
+
+
+def _timing() -> Finding:
+    """Whether a figure timed here and now could be trusted; the same rules mark records."""
+    gpu = nvml.gpu()
+    watch = machine.Watch("cuda" if gpu else "cpu")
+    threads = machine.threads()
+    watch.begin(threads)
+    time.sleep(SPAN)
+    why = [*machine.crowded(watch.start, machine.Counters.read(), threads), *machine.shared(watch.before["gpu"], None)]
+    if (quota := machine.quota()) is not None and quota < environment.cores():
+        why.append(f"a quota of {quota:g} cores stops whoever takes more")
+    if uneven := [g for g in machine.governors() if g != "performance"]:
+        why.append(f"the governor {', '.join(uneven)} changes the clocks")
+    if gpu and (slow := watch.before["gpu"]["slowed_by"]):
+        why.append(f"the GPU runs below its clocks for: {', '.join(slow)}")
+    told = f"{threads} threads on {environment.cores()} of {os.cpu_count()} CPUs"
+    governors = ", ".join(machine.governors()) or "unknown"
+    found = f"{told}, quota {'none' if quota is None else f'{quota:g}'}, governor {governors}"
+    if why:
+        return Finding(
+            "timing", "limited", f"{found}; {'; '.join(why)}", "what is timed now is kept and may be marked ‡"
+        )
+    return Finding("timing", "ok", found, "")
+
+
+def _energy() -> Finding:
+    """Whether some counter tells joules."""
+    found = []
+    if gpu := nvml.gpu():
+        try:
+            gpu.joules()
+            found.append("the GPU's counter (NVML)")
+        except UserError:
+            pass
+    if any(os.access(zone / "energy_uj", os.R_OK) for zone in machine.packages()):
+        found.append("the CPU's counter (RAPL)")
+    if found:
+        return Finding("energy", "ok", " and ".join(found), "")
+    advice = "sudo chmod a+r /sys/class/powercap/*/energy_uj" if machine.packages() else "all else can be measured"
+    return Finding("energy", "missing", "no counter of joules can be read", advice)
 
 
 def _checkout() -> Finding:

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import math
-import multiprocessing
-import os
-import signal
-import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, interrupts, models, probes, protocols, store
-from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
+from workbench import environment, fresh, interrupts, machine, models, probes, protocols, store
+from workbench.spec import Build, Execution, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
 have more patience: both are measured again."""
+
+
+PATIENCE = 1800.0
+"""Seconds for a measurement that wants a process of its own, where nobody gives a number: none may hang a sweep."""
+
+EXHAUSTED = (
+    "Cannot allocate memory",
+    "failed to map segment from shared object",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "std::bad_alloc",
+)
+"""What is said in errors of other names when memory runs out: by the C library, its loader, and torch."""
+
+SEED = 0
+"""Of weights and input, where a network runs."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one measurement."""
+
+    status: Status
+    reason: str | None = None
+    values: tuple[float, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,20 +118,10 @@ def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], 
 
 
 def measure(request: Request) -> Record:
-    """One measurement in this process. Whatever goes wrong becomes a record that says so."""
-    try:
-        reading = _measure(request)
-        if not reading.values or not all(map(math.isfinite, reading.values)):
-            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
-    except UserError as error:
-        return _record(request, "unsupported", reason=str(error))
-    except MemoryError:
-        return _record(request, "out-of-memory", reason="the machine's memory was exhausted")
-    except Exception as error:
-        status: Status = "out-of-memory" if type(error).__name__ == "OutOfMemoryError" else "failed"
-        told = f"{type(error).__name__}: {error}"
-        return _record(request, status, reason=told, details={"traceback": traceback.format_exc()})
-    return _record(request, "ok", values=reading.values, details=reading.details)
+    """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
+    if request.probe.apart:
+        return measure_apart(request, PATIENCE)
+    return _record(request, _outcome(request))
 
 
 def apart(timeout: float | None = None) -> Callable[[Request], Record]:
@@ -124,51 +131,44 @@ def apart(timeout: float | None = None) -> Callable[[Request], Record]:
 
 def measure_apart(request: Request, timeout: float | None = None) -> Record:
     """One measurement in a fresh process, so that nothing measured before it can be felt, and no crash is ours."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    names = (request.variant.name, request.protocol.name, request.probe.name)
-    child = context.Process(target=_child, args=(theirs, *names))
     try:
-        _start(child)
-        theirs.close()
-        if not ours.poll(timeout):
-            return _record(request, "timeout", reason=f"no result after {timeout:g} s")
-        answer = ours.recv_bytes()
-    except EOFError:
-        child.join()
-        return _record(request, *_died(child.exitcode))
-    finally:
-        if child.pid is not None:
-            child.kill()
-            child.join()
-        ours.close()
-    return store.parse(answer)
+        told = fresh.call(_child, request, timeout=timeout, imports=_imports())
+    except fresh.NoAnswerError as died:
+        return _record(request, Outcome(died.status, died.reason))
+    return _record(request, Outcome(**told | {"values": tuple(told["values"])}))
 
 
-def _start(child: multiprocessing.process.BaseProcess) -> None:
-    """Start a process deaf to Ctrl-C, which reaches both: the parent answers it, and ends its child."""
-    resource_tracker.ensure_running()  # the first start does that, and would let Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by the child, from its first moment
+def _child(request: Request) -> dict[str, Any]:
+    return asdict(_outcome(request))
+
+
+def _imports() -> list[str]:
+    """What a fresh process finds imported: torch, every probe and every network."""
+    rooms = [p.name.replace("-", "_") for p in probes.PROBES.values() if not p.across]
+    return [
+        "torch",
+        "workbench.execute",
+        *(f"workbench.probes.{name}" for name in rooms),
+        *(f"workbench.models.{family.name}" for family in models.FAMILIES),
+    ]
+
+
+def _outcome(request: Request) -> Outcome:
+    """Measure here; whatever goes wrong says so."""
     try:
-        child.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _died(exitcode: int | None) -> tuple[Status, str]:
-    if exitcode == -9:
-        return "out-of-memory", "its process was killed, as the kernel does when memory runs out"
-    if exitcode is not None and exitcode < 0:
-        return "failed", f"its process died of signal {-exitcode}"
-    return "failed", f"its process ended with exit code {exitcode} and no result"
-
-
-def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
-    os.dup2(sys.stderr.fileno(), 1)  # whatever a model prints must not mix with the parent's output
-    request = Request(models.find(variant), protocols.find(protocol), probes.find(probe))
-    answer = json.dumps(store.to_json(measure(request))).encode()
-    with contextlib.suppress(BrokenPipeError):  # the parent was killed, and nobody waits for an answer
-        pipe.send_bytes(answer)
+        reading = _measure(request)
+        if not reading.values or not all(map(math.isfinite, reading.values)):
+            raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
+    except UserError as error:
+        return Outcome("unsupported", str(error))
+    except MemoryError:
+        return Outcome("out-of-memory", "the machine's memory was exhausted")
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}"
+        if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
+            return Outcome("out-of-memory", told)
+        return Outcome("failed", told, details={"traceback": traceback.format_exc()})
+    return Outcome("ok", None, reading.values, reading.details)
 
 
 def _measure(request: Request) -> probes.Reading:
@@ -176,10 +176,49 @@ def _measure(request: Request) -> probes.Reading:
 
     if request.probe.across:
         return _search(request, probes.find(request.probe.across))
+    if request.probe.real:
+        return _run(request)
     model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)
+
+
+def _run(request: Request) -> probes.Reading:
+    """A probe's value of the network at work, and the state the machine was in."""
+    watch = machine.Watch(request.protocol.execution.device)
+    threads = _prepare(request.protocol.execution)
+    model, x = real(request.variant, request.protocol)
+    watch.begin(threads)
+    reading = request.probe.measure(model, x, request.protocol)
+    return probes.Reading(reading.values, reading.details | {"threads": threads, "state": watch.end()})
+
+
+def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
+    """A network and its input where they are to run, drawn from a fixed seed, so that all devices have the same."""
+    import torch
+
+    device, dtype = protocol.execution.device, getattr(torch, protocol.input.dtype)
+    torch.manual_seed(SEED)
+    model = _built(variant.name, protocol.build, "cpu")
+    x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
+    return model.to(device, dtype), x.to(device, dtype)
+
+
+def _prepare(execution: Execution) -> int:
+    """Set this process up as a protocol wants it; how many threads it computes with."""
+    import torch
+
+    if execution.device == "cuda" and not torch.cuda.is_available():
+        raise UserError(
+            "The protocol runs on CUDA, and torch finds no CUDA device here; `workbench doctor` says why, and once "
+            "there is one, measure with --force."
+        )
+    threads = machine.threads(execution.threads)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = execution.cudnn_benchmark
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, execution.tf32
+    return threads
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:
@@ -215,7 +254,11 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 @lru_cache(maxsize=4)
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
-    model = models.create(variant, device="meta", attention=build.attention, forward=build.forward)
+    return _built(variant, build, "meta")
+
+
+def _built(variant: str, build: Build, device: str) -> nn.Module:
+    model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
     if not build.shifted:
         shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
         if not shifting:
@@ -225,13 +268,7 @@ def _network(variant: str, build: Build) -> nn.Module:
     return model.train(build.mode == "train")
 
 
-def _record(
-    request: Request,
-    status: Status,
-    reason: str | None = None,
-    values: tuple[float, ...] = (),
-    details: Mapping[str, Any] | None = None,
-) -> Record:
+def _record(request: Request, outcome: Outcome) -> Record:
     return Record(
         variant=request.variant.name,
         protocol=request.protocol.name,
@@ -239,11 +276,11 @@ def _record(
         probe_version=request.probe.version,
         conditions=request.conditions,
         unit=request.probe.unit,
-        values=values,
-        status=status,
-        reason=reason,
+        values=outcome.values,
+        status=outcome.status,
+        reason=outcome.reason,
         recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         machine=environment.machine(),
-        details=details or {},
+        details=outcome.details,
         environment=environment.capture(),
     )

@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import papers, probes, protocols, store
+from workbench import environment, papers, probes, protocols, store
 from workbench.spec import Column, Record, Row, Table
 
 Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
@@ -48,6 +48,8 @@ class Cell:
     why: str
     uncounted: tuple[str, ...] = ()
     """Operators of weight that the protocol left uncounted in `measured`."""
+    disturbed: tuple[str, ...] = ()
+    """What kept the machine from giving `measured` its best: others at work on it, clocks held down."""
     estimate: float | None = None
     """What would be measured, in `unit`, where the device to measure it on is not needed to say so."""
     lean: float | None = None
@@ -140,6 +142,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         if record is not None and record.status == "ok":
             more.setdefault("measured", record.values[0] / column.factor)
             more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
+            more.setdefault("disturbed", tuple(record.details.get("state", {}).get("why", ())))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
     if row.variant is None:
@@ -150,6 +153,8 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
             return _estimated(empty, row, column, known, needs)
         return found("not printed" if printed is None else "not measured", needs)
     record = _answer(row.variant, row.scale, column.probe, protocol, known)
+    if (record is None or record.status == "unsupported") and column.estimate in probes.PROBES:
+        return _estimated(empty, row, column, known, f"needs {column.needs}")
     if record is None:
         command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
         return found("not measured", f"{UNASKED}: {command}")
@@ -270,4 +275,6 @@ def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[
         return None
     found = probes.find(probe)
     conditions = protocols.find(protocol).read(found.reads, scale)
+    if found.timed:
+        conditions["machine"] = environment.machine()  # a figure of another machine does not stand for this one's
     return known.get(store.identity(variant, found.name, found.version, conditions))

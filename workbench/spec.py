@@ -126,6 +126,21 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """Where and how a network runs when its cost is measured."""
+
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = 0
+    """Threads of the CPU; 0: as many as the process may use."""
+    compile: Literal["none", "compile", "graph"] = "none"
+    """`compile`: through torch.compile; `graph`: replayed as a CUDA graph."""
+    cudnn_benchmark: bool = True
+    """Whether cuDNN tries its algorithms first and takes the fastest."""
+    tf32: bool = False
+    """Whether float32 matrix products may run as TF32; if not, torch's default holds: convolutions alone may."""
+
+
+@dataclass(frozen=True)
 class Protocol:
     """A named way to measure. Its parts are read one by one, so that a change stales only what reads it."""
 
@@ -137,6 +152,7 @@ class Protocol:
     counting: Counting = field(default_factory=Counting)
     planning: Planning = field(default_factory=Planning)
     bound: Bound = field(default_factory=Bound)
+    execution: Execution = field(default_factory=Execution)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.

@@ -43,6 +43,10 @@ class Probe:
     """The parts of a protocol that the value depends on."""
     timed: bool = False
     """Whether the value depends on the machine; then the machine is part of a record's identity."""
+    real: bool = False
+    """Whether it runs the network, on real tensors and the protocol's device; else they have shapes and no content."""
+    apart: bool = False
+    """Whether it is always measured in a fresh process."""
     across: str | None = None
     """The probe whose value this one takes under every protocol that could have made a printed figure."""
 
@@ -70,6 +74,8 @@ PROBES: dict[str, Probe] = {
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
         Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
         Probe("planned-memory-search", "bytes", 1, ("input.hr", "input.batch", "planning"), across="planned-memory"),
+        Probe("memory", "bytes", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
+        Probe("energy", "joules", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
     )
 }
 

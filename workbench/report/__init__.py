@@ -54,6 +54,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "verdict": cell.verdict,
         "why": cell.why,
         "uncounted": ", ".join(cell.uncounted),
+        "disturbed": "; ".join(cell.disturbed),
         "fits": ", ".join(cell.fits),
         "distinct": cell.distinct,
         "tried": cell.tried,

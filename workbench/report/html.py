@@ -8,7 +8,22 @@ from html import escape
 from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
-from .layout import DAGGER, MARKS, by_row, difference, gaps, heading, lean, left_out, measured, notes, obtained, split
+from .layout import (
+    DAGGER,
+    DOUBLE_DAGGER,
+    MARKS,
+    by_row,
+    difference,
+    disturbances,
+    gaps,
+    heading,
+    lean,
+    left_out,
+    measured,
+    notes,
+    obtained,
+    split,
+)
 
 COLOURS = """
 :root { --dim: #767676; --ok: #1b7f5c; --near: #8a6d00; --off: #b3261e; }
@@ -69,6 +84,7 @@ def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -
         if MARKS[v] and any(c.verdict == v for c in cells)
     )
     dagger = f" {DAGGER}; left out: {', '.join(left_out(cells))}." if left_out(cells) else ""
+    dagger += f" {DOUBLE_DAGGER}: {'; '.join(told)}." if (told := disturbances(cells)) else ""
     return f"""<section id="{escape(table.id)}">
 <h1>{escape(f"{table.source}: {table.title}")}</h1>
 <p class="summary">{escape(summary(table, cells))}</p>

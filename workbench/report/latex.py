@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from workbench.judge import Cell, summary
 from workbench.spec import Column, Table
 
-from .layout import DAGGER, by_row, left_out, measured, obtained, split
+from .layout import DAGGER, DOUBLE_DAGGER, by_row, disturbances, left_out, measured, obtained, split
 
 SPECIAL = {
     **{character: "\\" + character for character in "&%#_${}"},
@@ -18,6 +18,7 @@ SPECIAL = {
     "|": r"\textbar{}",
     "–": "--",
     "†": r"$^\dagger$",
+    "‡": r"$^\ddagger$",
     "≈": r"$\approx$",
     "~": r"$\sim$",
 }
@@ -57,6 +58,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         lines.append(" & ".join(shown) + r" \\")
     said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
     said += [_escape(DAGGER)] if left_out(cells) else []
+    said += [_escape(DOUBLE_DAGGER)] if disturbances(cells) else []
     said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
     width = 2 + 2 * len(pairs) + len(plain)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []

@@ -11,6 +11,7 @@ from workbench.spec import Column, Table
 
 MARKS = {"reproduced": "✓", "explained": "≈", "planned": "~", "differs": "✗", "not measured": "·", "not printed": ""}
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
+DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
 def split(table: Table, cells: Sequence[Cell]) -> tuple[list[Column], list[Column]]:
@@ -43,7 +44,7 @@ def measured(cell: Cell) -> str:
     if value is None:
         return "–"
     tilde = "~" if cell.measured is None else ""
-    return tilde + figure(value, cell) + ("†" if cell.uncounted else "")
+    return tilde + figure(value, cell) + ("†" if cell.uncounted else "") + ("‡" if cell.disturbed else "")
 
 
 def lean(cell: Cell) -> str:
@@ -72,6 +73,11 @@ def heading(column: Column) -> str:
 def left_out(cells: Sequence[Cell]) -> list[str]:
     """The operators of weight that some measured figure leaves uncounted."""
     return sorted({operator for cell in cells for operator in cell.uncounted})
+
+
+def disturbances(cells: Sequence[Cell]) -> list[str]:
+    """What disturbed measured figures, each thing once."""
+    return sorted({why for cell in cells for why in cell.disturbed})
 
 
 def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:

@@ -7,7 +7,21 @@ from collections.abc import Sequence
 from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
-from .layout import DAGGER, by_row, difference, gaps, heading, lean, left_out, measured, notes, obtained, split
+from .layout import (
+    DAGGER,
+    DOUBLE_DAGGER,
+    by_row,
+    difference,
+    disturbances,
+    gaps,
+    heading,
+    lean,
+    left_out,
+    measured,
+    notes,
+    obtained,
+    split,
+)
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
@@ -37,6 +51,8 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             lines += ["", f"## {title}", ""] + [f"- {who}: {why}" for who, why in entries]
     if any(c.uncounted for c in cells):
         lines += ["", f"{DAGGER}; left out: {', '.join(left_out(cells))}."]
+    if told := disturbances(cells):
+        lines += ["", f"{DOUBLE_DAGGER}: {'; '.join(told)}."]
     return "\n".join(lines) + "\n"
 
 
