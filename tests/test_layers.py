@@ -13,10 +13,10 @@ from workbench import models, papers, probes, reproduce
 LAYERS = (
     {"spec"},
     {"environment", "trace"},
-    {"devices"},
+    {"devices", "timing"},
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge", "anatomy"},
-    {"report", "progress"},
+    {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},
     {"cli"},

@@ -88,7 +88,7 @@ def list_devices(as_json: Json = False) -> None:
 def measure(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
     probe: Annotated[
-        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all but searches].")
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all counts].")
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
     records: Records = None,
@@ -104,7 +104,7 @@ def measure(
     if timeout is not None and timeout <= 0:
         raise UserError(f"--timeout was given {timeout:g} seconds; give a number above 0.")
     folder = records or store.default()
-    probes = probe or [p.name for p in PROBES.values() if not p.across]
+    probes = probe or [p.name for p in PROBES.values() if not (p.across or p.timed)]
     wanted = execute.requests(names, probes, protocol or ["esc"])
     known = _read(folder).newest()
     todo = execute.missing(wanted, known, force)
@@ -117,7 +117,10 @@ def measure(
     else:
         print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
-            told = f"{a.values[0]:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            told = f"{a.value:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            if "interval" in a.details:
+                low, high = a.details["interval"]
+                told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
             told += " (an estimate)" if "estimate" in a.details else ""
             print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
     if any(a.status == "failed" for a in answers):

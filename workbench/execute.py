@@ -17,11 +17,11 @@ from functools import lru_cache
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, models, probes, protocols, store
+from workbench import environment, models, probes, protocols, store, timing
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
@@ -160,10 +160,24 @@ def _measure(request: Request) -> probes.Reading:
 
     if request.probe.across:
         return _search(request, probes.find(request.probe.across))
+    if request.probe.real:
+        return request.probe.measure(*real(request.variant, request.protocol), request.protocol)
     model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)
+
+
+def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
+    """A network and its input on the device where they are to run, weights and values drawn from a fixed seed."""
+    import torch
+
+    device, build = timing.device(protocol.execution).type, protocol.build
+    torch.manual_seed(0)
+    model = models.create(variant.name, device=device, attention=build.attention, forward=build.forward)
+    dtype = getattr(torch, protocol.input.dtype)
+    x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale), device=device, dtype=dtype)
+    return model.to(dtype).train(build.mode == "train"), x
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:

@@ -9,7 +9,7 @@ from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import papers, probes, protocols, store
+from workbench import environment, papers, probes, protocols, store
 from workbench.spec import Column, Record, Row, Table
 
 Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
@@ -137,7 +137,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
 
     def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
         if record is not None and record.status == "ok":
-            more.setdefault("measured", record.values[0] / column.factor)
+            more.setdefault("measured", record.value / column.factor)
             more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
@@ -156,15 +156,15 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:
         return found("not printed", "the paper leaves the cell empty", record)
-    value = Decimal(record.values[0]) / Decimal(column.factor)
+    value = Decimal(record.value) / Decimal(column.factor)
     searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
     seen = {"fits": looked.fits, "distinct": looked.distinct, "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
-        return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record, **seen)
+        return found("reproduced", f"{record.value:,} rounds to the printed digits", record, **seen)
     if cuts_to(value, printed):
-        return found("explained", f"{record.values[0]:,} was cut off, not rounded", record, **seen)
-    own = f"{protocol} gives {record.values[0]:,}"
+        return found("explained", f"{record.value:,} was cut off, not rounded", record, **seen)
+    own = f"{protocol} gives {record.value:,}"
     if looked is None:
         more = f"workbench explain {table.id} --cell {row.method}:x{row.scale}:{column.id}"
         return found("differs", f"{own}; other protocols were not tried yet: {more}", record)
@@ -180,7 +180,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
         return found("explained", f"{gives}, which {how}; {looked}; {own}", record, **other, **seen)
     told = f"unexplained: none of {looked.tried} protocols ({looked.distinct} distinct figures) gives it"
-    if looked.values[name] == record.values[0]:
+    if looked.values[name] == record.value:
         return found("differs", f"{told}; {own}, which is nearest", record, **seen)
     return found("differs", f"{told}; the nearest, {gives}; {own}", record, **other, **seen)
 
@@ -196,8 +196,8 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
         return replace(empty, why=f"{needs}; {UNASKED} of an estimate: {command}")
     if record.status != "ok":
         return replace(empty, why=f"{needs}; no estimate: {record.status}: {record.reason}")
-    value = record.values[0] / column.factor
-    spared = lean.values[0] / column.factor if lean is not None and lean.status == "ok" else None
+    value = record.value / column.factor
+    spared = lean.value / column.factor if lean is not None and lean.status == "ok" else None
     known_cell = replace(empty, estimate=value, lean=spared)
     if known_cell.difference is None:
         return replace(known_cell, verdict="not printed", why="the paper leaves the cell empty")
@@ -255,4 +255,6 @@ def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[
         return None
     found = probes.find(probe)
     conditions = protocols.find(protocol).read(found.reads, scale)
+    if found.timed:
+        conditions["machine"] = environment.machine()
     return known.get(store.identity(variant, found.name, found.version, conditions))
