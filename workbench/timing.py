@@ -274,7 +274,7 @@ def prepared(model: nn.Module, x: Tensor, execution: Execution) -> Callable[[], 
 def _captured(model: nn.Module, x: Tensor) -> Callable[[], Tensor]:
     import torch
 
-    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside = torch.cuda.Stream()
     aside.wait_stream(torch.cuda.current_stream())
     graph = torch.cuda.CUDAGraph()
     with torch.inference_mode():

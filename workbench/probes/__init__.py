@@ -43,10 +43,12 @@ class Probe:
     """The parts of a protocol that the value depends on."""
     timed: bool = False
     """Whether the value depends on the machine; then the machine is part of a record's identity."""
+    real: bool = False
+    """Whether it runs the network, on real tensors and the protocol's device; else they have shapes and no content."""
+    apart: bool = False
+    """Whether it is always measured in a fresh process."""
     across: str | None = None
     """The probe whose value this one takes under every protocol that could have made a printed figure."""
-    real: bool = False
-    """Whether it runs the network on the protocol's device; if not, it gets one without content."""
 
     @property
     def measure(self) -> Measure:
@@ -70,7 +72,7 @@ PROBES: dict[str, Probe] = {
         Probe("params-search", "count", 1, ("input.hr",), across="params"),
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
-        Probe("latency", "seconds", 1, ("input", "build", "execution", "timing"), timed=True, real=True),
+        Probe("latency", "seconds", 1, ("input", "build", "execution", "timing"), timed=True, real=True, apart=True),
     )
 }
 
