@@ -59,8 +59,9 @@ MISTAKES = {
         ("explain", "esc-table2", "--cell", "ESCC"), "No method in esc-table2 'ESCC'.", "workbench table esc-table2",
     ),
     "a cell that is not counted": (
-        ("explain", "esc-table2", "--cell", "ESC:x4:set5_psnr"), "No counted cell 'ESC:x4:set5_psnr' in esc-table2.",
-        "counted columns: flops_g, params_k",
+        ("explain", "esc-table2", "--cell", "ESC:x4:set5_psnr"),
+        "No counted or estimated cell 'ESC:x4:set5_psnr' in esc-table2.",
+        "such columns: memory_mb, flops_g, params_k",
     ),
     "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table2'", "esc-table2"),
     "an unknown format": (

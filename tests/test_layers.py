@@ -12,7 +12,7 @@ from workbench import models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "trace"},
+    {"environment", "trace", "allocator"},
     {"devices", "timing"},
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge", "anatomy"},

@@ -45,7 +45,9 @@ def test_floor_and_ceil_differ_at_x3():
 
 
 def test_a_part_is_read_whole_and_a_leaf_alone():
-    assert ESC.read(["build"], 4) == {"build": {"attention": "naive", "forward": "faithful", "mode": "eval"}}
+    assert ESC.read(["build"], 4) == {
+        "build": {"attention": "naive", "forward": "faithful", "mode": "eval", "shifted": True}
+    }
     assert ESC.read(["counting.parameters"], 4) == {"counting": {"parameters": "total"}}
     assert ESC.read(["counting.parameters", "counting.layer_norm"], 4) == {
         "counting": {"parameters": "total", "layer_norm": True}

@@ -10,7 +10,10 @@ from workbench import execute, judge, models, probes, progress, store
 from workbench.judge import Cell, Search
 from workbench.spec import Column, Record, Row, Table, UserError, unknown
 
-QUANTITIES = ("macs", "params")
+COUNTED = ("macs", "params")
+"""What a figure of one's own may be; an estimate has no digits to compare."""
+
+SEARCHED = (*COUNTED, "planned-memory")
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -39,13 +42,13 @@ def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Searc
 
 
 def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:
-    """Judge the counted cells of a table, after a search for each that its own protocol does not reproduce.
+    """Judge the counted and estimated cells of a table, after a search for each that is still open.
 
     `only` restricts it to cells, METHOD or METHOD:xSCALE or METHOD:xSCALE:COLUMN; those are searched in any case.
     """
     picked = list(only)
     wanted = pick(chosen, picked)
-    columns = [c for c in chosen.columns if c.probe in QUANTITIES]
+    columns = [c for c in chosen.columns if searched(c)]
     own = [
         r
         for row in chosen.rows
@@ -61,8 +64,8 @@ def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:
 
 
 def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
-    """The counted cells of built networks that the specifications pick, all of them if there is none."""
-    columns = [c.id for c in chosen.columns if c.probe in QUANTITIES]
+    """The counted or estimated cells of built networks that the specifications pick, all of them if there is none."""
+    columns = [c.id for c in chosen.columns if searched(c)]
     able = {(r.method, r.scale, c) for r in chosen.rows for c in columns if r.variant and c in r.printed}
     found = set[tuple[str, int, str]]()
     for one in only:
@@ -77,11 +80,16 @@ def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
         }
         if not hits:
             raise UserError(
-                f"No counted cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or METHOD:xSCALE:COLUMN; "
-                f"counted columns: {', '.join(columns)}; built methods: {', '.join(sorted({c[0] for c in able}))}."
+                f"No counted or estimated cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or "
+                f"METHOD:xSCALE:COLUMN; such columns: {', '.join(columns)}; built methods: {', '.join(sorted({c[0] for c in able}))}."
             )
         found |= hits
     return found or able
+
+
+def searched(column: Column) -> str | None:
+    """The probe whose space of protocols a column's figures can be looked for in."""
+    return next((p for p in (column.probe, column.estimate) if p in SEARCHED), None)
 
 
 def asked(chosen: Table, row: Row, column: Column) -> list[execute.Request]:
@@ -100,10 +108,10 @@ def searches(
     chosen: Table, cells: Iterable[Cell], always: Iterable[tuple[str, int, str]] = ()
 ) -> Iterable[execute.Request]:
     """The searches that could explain cells which their own protocol does not reproduce, and those asked for."""
-    probe_of = {c.id: c.probe for c in chosen.columns}
+    probe_of = {c.id: searched(c) for c in chosen.columns}
     wanted = set(always)
     for cell in cells:
-        if cell.variant and probe_of[cell.column] in QUANTITIES and cell.printed is not None:
+        if cell.variant and probe_of[cell.column] and cell.printed is not None:
             open_ = cell.verdict in ("explained", "differs") and not cell.tried
             if open_ or (cell.method, cell.scale, cell.column) in wanted:
                 yield from execute.requests([cell.variant], [f"{probe_of[cell.column]}-search"], [chosen.protocol])

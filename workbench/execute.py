@@ -209,6 +209,12 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
     model = models.create(variant, device="meta", attention=build.attention, forward=build.forward)
+    if not build.shifted:
+        shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
+        if not shifting:
+            raise UserError(f"{variant} shifts no window, so there is nothing that +unshifted could leave out.")
+        for module in shifting:
+            module.shift = 0  # type: ignore[assignment]  # a number, neither tensor nor module
     return model.train(build.mode == "train")
 
 

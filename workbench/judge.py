@@ -15,7 +15,8 @@ from workbench.spec import Column, Record, Row, Table
 Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "equal in every printed digit under the table's protocol",
-    "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding",
+    "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding; "
+    "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
     "not measured": "no record answers the cell; the reason says what is missing",
@@ -201,11 +202,25 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
     known_cell = replace(empty, estimate=value, lean=spared)
     if known_cell.difference is None:
         return replace(known_cell, verdict="not printed", why="the paper leaves the cell empty")
-    near = abs(known_cell.difference) <= column.tolerance
     told = (
         f"estimated {value:.1f} {column.unit} without the device, {known_cell.difference:+.1%}; to measure it {needs}"
     )
-    return replace(known_cell, verdict="planned" if near else "differs", why=told)
+    if abs(known_cell.difference) <= column.tolerance:
+        return replace(known_cell, verdict="planned", why=told)
+    searched = _answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known)
+    if searched is None or searched.status != "ok":
+        return replace(known_cell, verdict="differs", why=f"{told}; other protocols were not tried yet")
+    values = dict(zip(searched.details["protocols"], searched.values, strict=True))
+    looked = {"distinct": len(set(values.values())), "tried": searched.details["tried"]}
+    off = {name: other / column.factor / known_cell.reported - 1 for name, other in values.items()}
+    name = min(off, key=lambda name: abs(off[name]))
+    other = replace(known_cell, protocol=name, estimate=values[name] / column.factor, **looked)
+    gives = f"protocol {name} ({_said(name)}) is estimated at {other.estimate:.1f} {column.unit}, {off[name]:+.1%}"
+    if abs(off[name]) > column.tolerance:
+        return replace(known_cell, verdict="differs", why=f"{told}; unexplained: the nearest, {gives}", **looked)
+    fits = tuple(n for n in off if abs(off[n]) <= column.tolerance)
+    many = f"{len(fits)} of {looked['tried']} protocols tried come that near"
+    return replace(other, verdict="explained", why=f"{gives}; {many}; by its own protocol {told}", fits=fits)
 
 
 def _said(name: str) -> str:

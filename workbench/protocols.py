@@ -83,6 +83,7 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
         Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
         Modifier("faithful", "the forward in the official code's order of work", "build", {"forward": "faithful"}),
+        Modifier("unshifted", "no window is shifted, whatever the architecture says", "build", {"shifted": False}),
         Modifier("unpadded", "pixels that the network adds are not counted", "counting", {"padding": False}),
         Modifier("no-layer-norm", "layer norms are not counted", "counting", {"layer_norm": False}),
         Modifier(
@@ -102,7 +103,7 @@ MODIFIERS: dict[str, Modifier] = {
             "no-attention-extras",
             "fused attention takes its output only",
             "planning",
-            {"flex_copies": False, "log_sum_exp": False, "sdpa_padding": False},
+            {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
         *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
         Modifier(
@@ -129,6 +130,7 @@ CANDIDATES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("sdpa", "train", "ceil", "unpadded", "no-layer-norm", "scan", "twice"),
     ),
     "params": (("fvcore", "fvcore+trainable", "hooks"), ()),
+    "planned-memory": (("fvcore", "fvcore+sdpa", "fvcore+flex"), ("train", "ceil", "unshifted")),
 }
 """For a probe, the protocols that could have made a printed figure: each of the first with any of the second."""
 

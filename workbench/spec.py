@@ -74,6 +74,8 @@ class Build:
     """`faithful` works in the official code's order; `lean` computes the same with less."""
     mode: Literal["eval", "train"] = "eval"
     """Whether its modules stand as for inference or as for training."""
+    shifted: bool = True
+    """Whether windows are shifted where the architecture says so; some copies of an architecture do not."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,8 @@ class Planning:
     """Bytes that cuBLAS keeps once a matrix product ran: torch's default (:4096:2:16:8), 32 MiB on Hopper."""
     convolution_workspace: int = 0
     """Bytes that a convolution takes while it runs; which algorithm cuDNN takes cannot be known without a GPU."""
-    flex_copies: bool = True
-    """Whether flex attention copies queries, keys and values while it runs."""
+    flex_held: bool = True
+    """Whether what flex attention was given when it was compiled stays alive: as much as one call's q, k and v."""
     log_sum_exp: bool = True
     """Whether fused attention writes a float32 for each head and query beside its output, where its kernel does."""
     sdpa_padding: bool = True

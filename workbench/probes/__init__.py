@@ -72,6 +72,8 @@ PROBES: dict[str, Probe] = {
         Probe("params-search", "count", 1, ("input.hr",), across="params"),
         Probe("macs-search", "count", 1, ("input.hr", "input.batch"), across="macs"),
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
+        Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
+        Probe("planned-memory-search", "bytes", 1, ("input.hr", "input.batch", "planning"), across="planned-memory"),
         Probe("latency", "seconds", 1, ("input", "build", "execution", "timing"), timed=True, real=True, apart=True),
     )
 }
