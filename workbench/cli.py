@@ -128,6 +128,27 @@ def measure(
 
 
 @app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Variants; the first against each other.")],
+    vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
+    precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
+    budget: Annotated[float, typer.Option(help="Seconds after which no further round begins.")] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    from workbench import compare
+
+    found = compare.compare(names, vs, protocol, precision, budget)
+    if as_json:
+        _print_json(found.as_object())
+        return
+    for sentence in found.sentences():
+        print(sentence)
+    print(found.conditions())
+
+
+@app.command()
 def table(
     name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
     format: Annotated[str, typer.Option("--format", help="md, csv, tex, html or json.")] = "md",

@@ -172,12 +172,12 @@ def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
     """A network and its input on the device where they are to run, weights and values drawn from a fixed seed."""
     import torch
 
-    device, build = timing.device(protocol.execution).type, protocol.build
+    device = timing.device(protocol.execution).type
     torch.manual_seed(0)
-    model = models.create(variant.name, device=device, attention=build.attention, forward=build.forward)
+    model = _built(variant.name, protocol.build, device)
     dtype = getattr(torch, protocol.input.dtype)
     x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale), device=device, dtype=dtype)
-    return model.to(dtype).train(build.mode == "train"), x
+    return model.to(dtype), x
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:
@@ -208,7 +208,11 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 @lru_cache(maxsize=4)
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
-    model = models.create(variant, device="meta", attention=build.attention, forward=build.forward)
+    return _built(variant, build, "meta")
+
+
+def _built(variant: str, build: Build, device: str) -> nn.Module:
+    model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
     if not build.shifted:
         shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
         if not shifting:
