@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import numpy as np
 
@@ -227,7 +227,8 @@ def play(
     start = clock()
     warmup = tuple(timing.warm(run, 0, budget / 4 / len(runs), clock) for run in runs)
     seconds, order = list[tuple[float, ...]](), list[tuple[int, ...]]()
-    look, ended = FIRST_LOOK, cast(Ended, "rounds")
+    look = FIRST_LOOK
+    ended: Ended = "rounds"
     while len(seconds) < ROUNDS:
         turns = tuple(int(i) for i in generator.permutation(len(runs)))
         times = {i: runs[i]().seconds for i in turns}

@@ -97,7 +97,7 @@ def asked(chosen: Table, row: Row, column: Column) -> list[execute.Request]:
     protocol = row.protocols.get(column.id, chosen.protocol)
     if row.variant not in models.VARIANTS:
         return []
-    if column.probe in probes.PROBES:
+    if column.probe in probes.PROBES and not probes.PROBES[column.probe].timed:
         return execute.requests([row.variant], [column.probe], [protocol])
     if column.estimate in probes.PROBES:
         return execute.requests([row.variant], [column.estimate], [protocol, f"{protocol}+lean"])

@@ -152,11 +152,18 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     record = _answer(row.variant, row.scale, column.probe, protocol, known)
     if record is None:
         command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
+        if probes.PROBES[column.probe].timed:
+            return found("not printed" if printed is None else "not measured", f"needs {column.needs}: {command}")
         return found("not measured", f"{UNASKED}: {command}")
     if record.status != "ok":
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:
         return found("not printed", "the paper leaves the cell empty", record)
+    if probes.PROBES[column.probe].timed:
+        own = f"{record.value / column.factor:.4g} {column.unit} on {record.machine}"
+        return found(
+            "differs", f"{own}, which is not the paper's machine: compare ratios of networks, not times", record
+        )
     value = Decimal(record.value) / Decimal(column.factor)
     searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
@@ -261,8 +268,9 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
 
 
 def measurable(column: Column) -> bool:
-    """Whether this version can measure a column, or estimate it."""
-    return column.probe in probes.PROBES or column.estimate in probes.PROBES
+    """Whether this version can check a column on any machine: count it, or estimate it."""
+    counted = column.probe in probes.PROBES and not probes.PROBES[column.probe].timed
+    return counted or column.estimate in probes.PROBES
 
 
 def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:

@@ -137,8 +137,7 @@ def steady(samples: Sequence[float]) -> bool:
 def warm(run: Callable[[], Sample], runs: int, seconds: float, clock: Clock = time.perf_counter) -> Warmup:
     """Run as often as was asked; if that is 0, until `steady`, `WARM_RUNS` or `seconds` are reached.
 
-    One run is made in any case. The first `WINDOW` are judged no better than the last: a compilation among them is
-    forgotten by the rule itself.
+    One run is made in any case, and none is cut short.
     """
     start, seen = clock(), list[float]()
     while len(seen) < (runs or WARM_RUNS):
