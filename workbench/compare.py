@@ -16,7 +16,7 @@ from workbench import environment, execute, models, protocols, timing
 from workbench.spec import Protocol, UserError, Variant
 from workbench.timing import Clock, Sample, Warmup
 
-FIRST_LOOK = 20
+FIRST_LOOK = 40
 """Rounds before the intervals are looked at for the first time: an early look is wrong most often."""
 
 ROUNDS = 10_000
