@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from workbench import judge, models, papers
 from workbench.judge import Cell
 
 ROOT = Path(__file__).resolve().parent.parent
-VERDICTS = ("reproduced", "explained", "differs", "not measured")
+VERDICTS = ("reproduced", "explained", "planned", "differs", "not measured")
+KEPT = ROOT / "tests" / "verdicts.json"
 
 
-def summary(cells: Sequence[Cell]) -> str:
-    """How many cells of each measured column got which verdict."""
-    table = papers.find_table("esc-table2")
-    lines = ["| column | " + " | ".join(VERDICTS) + " |", "| --- |" + " ---: |" * len(VERDICTS)]
-    for column in table.columns:
-        mine = [c for c in cells if c.column == column.id and c.printed is not None]
-        if any(c.measured is not None for c in mine):
-            counts = [str(sum(c.verdict == v for c in mine)) for v in VERDICTS]
-            lines.append(f"| {column.title}, {len(mine)} cells | " + " | ".join(counts) + " |")
+def kept(tables: Mapping[str, Sequence[Cell]]) -> dict[str, dict[str, dict[str, str]]]:
+    """The verdict on every counted or estimated cell: by table, column, and method with its scale."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for name, cells in tables.items():
+        columns = {c.id for c in papers.find_table(name).columns if judge.measurable(c)}
+        for cell in cells:
+            if cell.column in columns and cell.variant and cell.printed is not None:
+                found.setdefault(name, {}).setdefault(cell.column, {})[f"{cell.method} x{cell.scale}"] = cell.verdict
+    return found
+
+
+def summary(verdicts: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
+    """How many cells of each counted or estimated column got which verdict."""
+    lines = ["| table and column | cells | " + " | ".join(VERDICTS) + " |", "| --- |" + " ---: |" * (len(VERDICTS) + 1)]
+    for name, columns in verdicts.items():
+        titles = {c.id: c.title for c in papers.find_table(name).columns}
+        for column, given in columns.items():
+            counts = [str(sum(v == verdict for v in given.values())) for verdict in VERDICTS]
+            lines.append(f"| `{name}`, {titles[column]} | {len(given)} | " + " | ".join(counts) + " |")
     return "\n".join(lines)
 
 
@@ -37,10 +49,10 @@ def catalogue() -> str:
     return "\n".join(lines)
 
 
-def filled(text: str, cells: Sequence[Cell]) -> str:
+def filled(text: str) -> str:
     """README's text with its generated parts made anew."""
     for start, end, content in (
-        ("<!-- summary: workbench table esc-table2 -->", "<!-- end of summary -->", summary(cells)),
+        ("<!-- summary: workbench reproduce -->", "<!-- end of summary -->", summary(json.loads(KEPT.read_text()))),
         ("<!-- catalogue -->", "<!-- end of catalogue -->", catalogue()),
     ):
         before, _, rest = text.partition(start)
@@ -50,5 +62,7 @@ def filled(text: str, cells: Sequence[Cell]) -> str:
 
 if __name__ == "__main__":
     readme = ROOT / "README.md"
-    cells = judge.read("esc-table2", ROOT / "results" / "records")[1]
-    readme.write_text(filled(readme.read_text(), cells))
+    records = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "records"
+    verdicts = kept({name: judge.read(name, records)[1] for name in papers.TABLES})
+    KEPT.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n")
+    readme.write_text(filled(readme.read_text()))

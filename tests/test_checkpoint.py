@@ -63,7 +63,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
-@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize("prefix", ["", "module.", "module.module."])
 def test_bare_or_wrapped_with_or_without_prefix(
     net: nn.Module, state: State, file: Path, wrapper: str | None, prefix: str
 ) -> None:
@@ -71,6 +71,14 @@ def test_bare_or_wrapped_with_or_without_prefix(
     torch.save({wrapper: named, "epoch": 3} if wrapper else named, file)
     assert models.load_checkpoint(net, file) is net
     assert same(net, state)
+
+
+def test_an_entry_without_the_prefix_of_all_others_is_named(net: nn.Module, state: State, file: Path) -> None:
+    prefixed = {f"module.{k}": t for k, t in state.items()}
+    torch.save(prefixed | {"iterations": torch.tensor(5.0)}, file)
+    assert "does not fit rfdn-x2: 1 entry is unexpected (first 'iterations'); " in refusal(net, file)
+    torch.save(prefixed | {"c.0.bias": torch.zeros(50)}, file)
+    assert refusal(net, file) == f"{file} holds 'c.0.bias' twice, with and without 'module.'; keep one of them."
 
 
 def test_the_averaged_weights_are_preferred(net: nn.Module, file: Path) -> None:
@@ -182,14 +190,31 @@ def test_frozen_mean_shifts_have_to_be_there(file: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (torch.zeros(50, dtype=torch.int64), "50 of int64 in the file, 50 in the network"),
-        (torch.zeros(50).to_sparse(), "50, not as plain values in the file"),
-        (3.5, "no tensor but float in the file"),
+        (
+            torch.zeros(50, dtype=torch.int64),
+            "dtype (first 'c.0.bias': int64 in the file, floating point in the network",
+        ),
+        (torch.zeros(7, dtype=torch.bool), "dtype (first 'c.0.bias': bool in the file, floating point in the network"),
+        (
+            torch.zeros(50).to_sparse(),
+            "kind (first 'c.0.bias': a tensor that is sparse or quantized in the file, a plain tensor in the network",
+        ),
+        (3.5, "kind (first 'c.0.bias': no tensor but float in the file, a plain tensor in the network"),
+        (torch.zeros(7), "shape (first 'c.0.bias': 7 in the file, 50 in the network"),
     ],
 )
 def test_an_entry_of_another_kind(net: nn.Module, state: State, file: Path, value: object, words: str) -> None:
     torch.save({**state, "c.0.bias": value}, file)
-    assert f"1 entry is of another shape (first 'c.0.bias': {words}" in refusal(net, file)
+    assert f"does not fit rfdn-x2: 1 entry is of another {words}); it fits no variant" in refusal(net, file)
+
+
+def test_changes_of_several_kinds_are_told_one_kind_after_the_other(net: nn.Module, state: State, file: Path) -> None:
+    ints = {k: t.int() for k, t in state.items() if k.startswith("B1.c")}
+    torch.save(state | ints | {"c.0.bias": torch.zeros(7)}, file)
+    assert (
+        f"{len(ints)} entries are of another dtype (first 'B1.c1_d.weight': int32 in the file, floating point in the"
+        " network), 1 entry is of another shape (first 'c.0.bias': 7 in the file, 50 in the network); "
+    ) in refusal(net, file)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -314,6 +339,9 @@ def test_a_file_cut_short(net: nn.Module, state: State, file: Path, save: Callab
 
 def test_no_file(net: nn.Module, tmp_path: Path) -> None:
     assert refusal(net, tmp_path / "no.pth") == f"There is no checkpoint {tmp_path / 'no.pth'}; check the path."
+    assert refusal(net, Path("")).startswith(". is a folder")
+    with pytest.raises(UserError, match=r"^The path of the checkpoint is empty; name a file\.$"):
+        models.load_checkpoint(net, "")
     assert refusal(net, tmp_path) == f"{tmp_path} is a folder; name the checkpoint file in it."
     assert "cannot be opened: File name too long." in refusal(net, tmp_path / ("x" * 400))
 

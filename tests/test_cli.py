@@ -1,12 +1,14 @@
 """The command line: what it prints where, what it ends with, and the one line a user gets who can mend something."""
 
+import importlib
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
-from importlib import metadata
+import tomllib
 
 import pytest
 
@@ -73,7 +75,21 @@ MISTAKES = {
     "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
     "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
-    "a timeout of nothing": (("measure", "esc-x4", "--timeout", "0"), "given 0 seconds", "give a number above 0"),
+    **{
+        f"a timeout of {given}": (
+            ("measure", "esc-x4", "--timeout", given), f"given {told} seconds", "above 0 and up to 1,000,000, or leave",
+        )
+        for given, told in (("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("1e12", "1e+12"))
+    },
+    **{
+        f"an empty folder {shlex.join(words)}": (words, f"{words[-2]} was given an empty path", "or leave --re")
+        for words in (
+            ("measure", "esc-x4", "--records", ""), ("table", "esc-table2", "--records", ""),
+            ("doctor", "--records", ""), ("reproduce", "--records", ""), ("reproduce", "--quick", "--results", ""),
+        )
+    },
+    "two formats": (("table", "esc-table2", "--json", "--format", "tex"), "--json and --format tex", "give one"),
+    "an empty query": (("records", "--sql", ""), "The query '' is empty.", "Try: select * from records"),
     "a bad query": (("records", "--sql", "selct"), "The query 'selct' failed: ", "table 'records': variant, protocol"),
 }  # fmt: skip
 
@@ -194,8 +210,10 @@ def test_json_on_stdout_is_one_array_of_records(workbench, tmp_path):
     ]  # fmt: skip
     for fields in read:
         assert fields.keys() >= FIELDS
-        assert (fields["status"], fields["reason"], fields["unit"]) == ("ok", None, "count")
-    assert [r["values"] for r in read] == [[539263], [60840592000]]
+        assert (fields["status"], fields["reason"]) == ("ok", None)
+    assert [(r["values"], r["unit"]) for r in read] == [
+        ([539263], "count"), ([60840592000], "count"),
+    ]  # fmt: skip
     assert ran.code == 0
     assert "[2/2] macs of esc-fp-x4 under esc" in ran.err
     assert [store.to_json(r) for r in store.read(tmp_path).records] == [
@@ -233,8 +251,8 @@ def test_globs_probes_and_protocols_are_asked_for_together(workbench, tmp_path):
 def test_people_get_a_line_for_each_answer(workbench, tmp_path):
     ran = workbench("measure", "esc-fp-x4", *COUNTS, "--records", tmp_path)
     assert [line.split() for line in ran.out.splitlines()] == [
-        ["esc-fp-x4", "params", "esc", "539,263", "count"],
-        ["esc-fp-x4", "macs", "esc", "60,840,592,000", "count"],
+        ["esc-fp-x4", "params", "esc", "539,263"],
+        ["esc-fp-x4", "macs", "esc", "60,840,592,000"],
     ]
     assert ran.err.endswith("2 asked, 2 measured, 0 already known.\n")
 
@@ -273,6 +291,72 @@ def test_a_measurement_that_fails_is_told_recorded_and_ends_with_1(workbench, tm
     assert sorted(r.status for r in store.read(tmp_path).records) == ["failed", "ok"]
 
 
+def failing(statuses, make_record):
+    """A measurement that ends as the variant's scale says, once."""
+
+    def measure(request):
+        status = statuses[request.variant.scale]
+        details = {"traceback": f"Traceback: {status} in {request.variant.name}\n"} if status == "failed" else {}
+        reason = None if status == "ok" else "so"
+        return make_record(request.variant.name, status=status, reason=reason, details=details)
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("statuses", "code", "summary", "told"),
+    [
+        (("ok", "ok", "ok"), 0, "", []),
+        (("unsupported", "ok", "ok"), 0, ", of which 1 unsupported", []),
+        (
+            ("timeout", "ok", "timeout"),
+            2,
+            ", of which 2 timed out",
+            ["workbench: 2 measurements timed out; give more time: --timeout SECONDS."],
+        ),
+        (
+            ("ok", "out-of-memory", "ok"),
+            2,
+            ", of which 1 ran out of memory",
+            [
+                "workbench: 1 measurement ran out of memory; free some, or take a machine with more, and measure again "
+                "with --force."
+            ],
+        ),
+        (
+            ("failed", "timeout", "failed"),
+            1,
+            ", of which 2 failed and 1 timed out",
+            [
+                "workbench: 1 measurement timed out; give more time: --timeout SECONDS.",
+                "workbench: 2 measurements failed, which is a defect; the first: params of esc-fp-x2 under esc: so",
+                "The record of each has its traceback in the details. The first:",
+                "Traceback: failed in esc-fp-x2",
+            ],
+        ),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else None,
+)
+def test_what_did_not_succeed_is_counted_told_and_decides_the_exit_code(
+    workbench, tmp_path, monkeypatch, make_record, statuses, code, summary, told
+):
+    monkeypatch.setattr(execute, "measure", failing(dict(zip((2, 3, 4), statuses, strict=True)), make_record))
+    ran = workbench("measure", "esc-fp-*", "--probe", "params", "--records", tmp_path)
+    assert ran.code == code
+    _, _, _, line, *after = ran.err.splitlines()
+    assert line == f"3 asked, 3 measured{summary}, 0 already known."
+    assert after == told
+
+
+def test_a_failure_without_a_traceback_has_its_reason(workbench, tmp_path, monkeypatch, make_record):
+    monkeypatch.setattr(execute, "measure", lambda r: make_record(r.variant.name, status="failed", reason="it died"))
+    ran = workbench("measure", "esc-x4", "--probe", "params", "--json", "--records", tmp_path)
+    assert ran.code == 1
+    assert ran.err.splitlines()[1:] == [
+        "workbench: 1 measurement failed, which is a defect; the first: params of esc-x4 under esc: it died"
+    ]
+
+
 def test_bad_lines_are_told_and_do_not_stop_a_command(workbench, example):
     for words in (("records",), ("table", "esc-table2"), ("measure", "esc-fp-x4", "--probe", "params")):
         ran = workbench(*words, "--records", example)
@@ -302,6 +386,40 @@ def test_records_shows_the_newest_of_each(workbench, example):
     assert len(workbench("records", "--records", example).out.splitlines()) == 1 + len(newest)
 
 
+def test_values_are_listed_plainly(workbench, filled, make_record):
+    many = make_record("esc-x2", values=(1, 2, 3, 4))
+    none = make_record("esc-x3", status="timeout", reason="slow")
+    folder = filled(make_record(values=(149190176000,)), many, none, make_record("hit-srf-x2", values=(1, 2.5)))
+    head, *lines = workbench("records", "--records", folder).out.splitlines()
+    assert [line[head.index("values") : head.index("status")].strip() for line in lines] == [
+        "149190176000", "4 values", "", "1, 2.5",
+    ]  # fmt: skip
+
+
+def test_a_folder_that_was_named_and_is_not_there_is_told_and_not_made(workbench, tmp_path):
+    folder = tmp_path / "nowhere"
+    for words in (("records",), ("records", "--json"), ("table", "esc-table2")):
+        ran = workbench(*words, "--records", folder)
+        assert (ran.code, ran.err) == (0, f"workbench: There is no folder {folder} yet, so there are no records.\n")
+        assert ran.out
+    assert not folder.exists()
+
+
+def test_json_of_a_table_is_one_of_its_formats(workbench, example):
+    asked, named = (workbench("table", "esc-table2", *words, "--records", example) for words in (
+        ("--json",), ("--format", "json"),
+    ))  # fmt: skip
+    assert asked == named
+    assert json.loads(asked.out)
+
+
+def test_times_in_an_answer_are_iso_texts_and_numbers_are_whole(workbench, filled, make_record):
+    folder = filled(make_record(values=(1e-12,), recorded_at="2026-01-01T00:00:00.000001Z"))
+    sql = "select recorded_at::timestamp as t, values[1] as v, 'é' as e from records"
+    read = json.loads(workbench("records", "--sql", sql, "--json", "--records", folder).out)
+    assert read == [{"t": "2026-01-01T00:00:00.000001", "v": 1e-12, "e": "é"}]
+
+
 def test_records_can_be_asked_in_sql(workbench, example):
     words = ("records", "--sql", "select values[1] as v from records where variant = 'esc-x4'", "--records", example)
     assert workbench(*words).out.split() == ["v", "1", "967500"]
@@ -312,6 +430,54 @@ def test_without_a_folder_the_checkout_s_records_are_meant(workbench, tmp_path, 
     monkeypatch.setattr(store.environment, "home", lambda: tmp_path)
     workbench("measure", "esc-fp-x4", "--probe", "params")
     assert len(store.read(tmp_path / "results" / "records").records) == 1
+
+
+# --- where the output goes
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("words", [("variants",), ("--version",), ("table", "esc-table2")], ids=" ".join)
+def test_an_output_that_takes_nothing_has_its_sentence(root, words, unbuffered):
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full here")
+    with open("/dev/full", "w") as full:
+        running = start(root, *words, stdout=full, env={**os.environ, "PYTHONUNBUFFERED": unbuffered})
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (
+        2,
+        "workbench: Cannot write to standard output: No space left on device. What was measured is stored; send the"
+        " output elsewhere.\n",
+    )
+
+
+def test_a_closed_output_is_told_before_anything_is_measured(root, tmp_path):
+    command = [sys.executable, "-m", "workbench", "measure", "esc-x4", "--records", str(tmp_path / "records")]
+    closed = subprocess.run(["sh", "-c", '"$@" >&-', "sh", *command], cwd=root, stderr=-1, text=True, check=False)
+    assert closed.returncode == 2
+    assert closed.stderr == (
+        "workbench: Standard output is closed, so nothing can be told; leave it open, or send it to a file or"
+        " /dev/null.\n"
+    )
+    assert not (tmp_path / "records").exists()
+
+
+def test_with_errors_closed_the_output_stays_clean(root):
+    command = [sys.executable, "-m", "workbench", "table", "no-such-table"]
+    closed = subprocess.run(["sh", "-c", '"$@" 2>&-', "sh", *command], cwd=root, stdout=-1, text=True, check=False)
+    assert (closed.returncode, closed.stdout) == (2, "")
+
+
+def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(workbench, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(papers, "find_table", refuse)
+    with pytest.raises(OSError, match="No space left on device"):
+        workbench("table", "esc-table2")
+
+
+def test_the_version_is_told(workbench):
+    assert re.fullmatch(r"workbench (\d+\.\d+\.\d+|.* not installed)\n", workbench("--version").out.replace(",", ""))
 
 
 # --- a user who has seen enough
@@ -344,9 +510,7 @@ def test_a_reader_that_went_away_is_no_error(root, words):
     assert (running.returncode, err) == (0, "")
 
 
-def test_the_installed_command_is_the_module():
-    try:
-        installed = metadata.distribution("workbench").entry_points.select(group="console_scripts")
-    except metadata.PackageNotFoundError:
-        pytest.skip("the package is imported from its folder and not installed, so it has no console script here")
-    assert {s.name: s.value for s in installed} == {"workbench": "workbench.cli:main"}
+def test_the_installed_command_is_the_module(root):
+    scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"workbench": "workbench.__main__:main"}
+    assert callable(importlib.import_module("workbench.__main__").main)

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from workbench import doctor, environment
+from workbench import doctor, environment, store
 
 
 def test_everything_a_measurement_depends_on_is_looked_at(workbench, tmp_path):
@@ -43,7 +43,7 @@ def test_bad_lines_are_counted_and_the_first_is_named(findings, make_record, fil
     folder = filled(make_record())
     (folder / "torn.jsonl").write_text("torn\ntorn\n")
     seen = findings(folder)["records"]
-    assert (seen.state, seen.found) == ("limited", f"1 records in {folder}, 2 bad lines")
+    assert (seen.state, seen.found) == ("limited", f"1 record in {folder}, 2 skipped")
     assert seen.advice.startswith(f"first: {folder}/torn.jsonl:1: ")
 
 
@@ -51,7 +51,28 @@ def test_records_that_cannot_be_kept_are_missing(findings, tmp_path):
     (tmp_path / "file").touch()
     seen = findings(tmp_path / "file")["records"]
     assert (seen.state, seen.advice) == ("missing", "name another folder with --records")
-    assert seen.found.startswith("Cannot write a record to ")
+    assert seen.found.startswith("Cannot read the records in ")
+
+
+def test_records_that_take_no_file_are_missing(findings, tmp_path, monkeypatch):
+    def refuse(folder):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(store, "check", refuse)
+    seen = findings()["records"]
+    assert (seen.state, seen.advice) == ("missing", "name another folder with --records")
+    assert seen.found.startswith(f"Cannot write a record to {tmp_path}: Read-only file system. ")
+
+
+def test_a_folder_that_does_not_exist_yet_is_a_state_of_its_own_and_is_not_made(findings, tmp_path, monkeypatch):
+    folder = tmp_path / "a" / "records"
+    seen = findings(folder)["records"]
+    assert (seen.state, seen.found) == ("none yet", f"no folder {folder}")
+    assert seen.advice == "nothing: the first measurement makes it"
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    seen = findings(folder)["records"]
+    assert (seen.state, seen.found) == ("missing", f"no folder {folder}, and {tmp_path} takes none")
 
 
 def test_a_machine_without_a_gpu_is_told_what_it_can_do(findings, monkeypatch):

@@ -77,9 +77,9 @@ def test_two_protocols_of_the_same_conditions_are_one_measurement(request_for, f
 
 @pytest.mark.parametrize(
     ("status", "again"),
-    [("failed", True), ("out-of-memory", False), ("timeout", False), ("unsupported", False)],
+    [("failed", True), ("out-of-memory", False), ("timeout", True), ("unsupported", False)],
 )
-def test_a_failure_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
+def test_a_failure_or_a_timeout_is_measured_again_and_what_cannot_be_stands(make_record, request_for, status, again):
     asked = request_for("esc-x4")
     record = make_record("esc-x4", status=status, reason="some reason")
     assert execute.missing([asked], known(record)) == [asked] * again
@@ -276,3 +276,25 @@ def test_a_process_that_takes_too_long_is_ended_and_becomes_a_record(request_for
     record = execute.apart(0.1)(request_for())
     assert (record.status, record.reason) == ("timeout", "no result after 0.1 s")
     assert not execute.multiprocessing.active_children()
+
+
+def test_a_child_whose_parent_was_killed_ends_without_a_word(python):
+    script = (
+        "import multiprocessing; from workbench import execute\n"
+        "ours, theirs = multiprocessing.Pipe(duplex=False); ours.close()\n"
+        "execute._child(theirs, 'esc-fp-x4', 'esc', 'params')\n"
+    )
+    ran = python(script)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+
+
+def deaf(pipe, *names):
+    """A child that is sent Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    execute._child(pipe, *names)
+
+
+def test_a_child_does_not_hear_of_ctrl_c_and_we_still_do(request_for, monkeypatch):
+    monkeypatch.setattr(execute, "_child", deaf)
+    assert execute.measure_apart(request_for()).status == "ok"
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -12,10 +12,10 @@ from workbench import models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "trace", "allocator"},
+    {"environment", "interrupts", "trace", "allocator"},
     {"devices", "timing"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge", "anatomy"},
+    {"execute", "judge", "anatomy", "fits"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},

@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import json
 import math
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -300,6 +301,25 @@ def test_unknown_names_are_refused() -> None:
         models.create("esc_lite_x2")
     with pytest.raises(UserError, match=r"No forward 'quick'; a network works 'faithful' or 'lean'\."):
         models.create("imdn-x2", forward="quick")
+    with pytest.raises(UserError, match=r"^esc-x2 has no attention implementation 'flash'\. Known for it: naive, sdpa"):
+        models.create("esc-x2", attention="flash")
+    with pytest.raises(UserError, match=r"^rcan-x2 has no attention implementation 'flash'\. Known for it: naive\.$"):
+        models.create("rcan-x2", attention="flash")
+
+
+@pytest.mark.parametrize("name", [None, 4, [], b"x"])
+def test_what_is_no_name_is_refused_like_a_strange_one(name: Any) -> None:
+    with pytest.raises(UserError, match=rf"^No variant {re.escape(repr(name))}\. .* list them: workbench variants$"):
+        models.create(name)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:99", "vulkan", None, 3.5])
+def test_a_device_that_torch_cannot_use_is_refused_with_those_it_can(device: Any) -> None:
+    with pytest.raises(UserError) as refused:
+        models.create("rfdn-x2", device=device)
+    sentence = str(refused.value)
+    assert sentence.startswith(f"No network can be made on device {device!r}: torch {torch.__version__} can use cpu, ")
+    assert sentence.endswith("here. What this machine lacks, and what to do: workbench doctor")
 
 
 # The house's rules for a model file

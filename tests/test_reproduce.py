@@ -1,10 +1,13 @@
 """From nothing to the report: what is measured for the tables, and what is said in the end."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from papermill.exceptions import PapermillExecutionError
 
 from workbench import execute, papers, probes, progress, reproduce, store
+from workbench.spec import UserError
 
 TABLE = papers.TABLES["esc-table2"]
 SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp-x3", "esc-fp-x4")))
@@ -69,7 +72,33 @@ def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workb
     ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path)
     assert ran.code == 1
     assert quiet == list(reproduce.NOTEBOOKS)
-    assert ran.err.endswith("1 measurement failed, the first: esc-fp-x3: Error: so\n")
+    assert ran.err.endswith(
+        "workbench: 1 measurement failed, which is a defect; the first: params of esc-fp-x3 under esc: Error: so\n"
+    )
+
+
+def test_results_that_cannot_be_written_are_told_before_anything_is_measured(workbench, quiet, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for results in (file, file / "below", "/proc/foo"):
+        ran = workbench("reproduce", "--records", tmp_path / "records", "--results", results)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err.startswith(f"workbench: Cannot write results to {results}/tables: ")
+        assert ran.err.endswith("Name a writable folder with --results.\n")
+        assert ran.err.count("\n") == 1
+    assert not (tmp_path / "records").exists()
+    assert quiet == []
+
+
+def test_what_a_user_can_mend_in_a_notebook_is_one_sentence(tmp_path, monkeypatch):
+    def refuse(source, output, *_, **__):
+        Path(output).write_text("{}")
+        raise PapermillExecutionError(1, 1, "report.write()", "UserError", "Cannot write results to here.", [])
+
+    monkeypatch.setattr("papermill.execute_notebook", refuse)
+    with pytest.raises(UserError, match=r"^Cannot write results to here\.$"):
+        reproduce.execute_notebook("complexity", tmp_path / "out.ipynb", {})
+    assert (tmp_path / "out.ipynb").read_text() == "{}"
 
 
 def test_bad_lines_are_told(workbench, quiet, tmp_path):

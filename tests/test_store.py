@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -140,9 +142,28 @@ def test_of_two_with_one_time_the_later_line_wins(make_record, filled):
     assert [r.values for r in read.newest().values()] == [(2,)]
 
 
-def test_a_newer_failure_takes_the_place_of_an_older_value(make_record, filled):
-    old, new = make_record(), make_record(status="failed", reason="x", recorded_at="2027-01-01T00:00:00.000000Z")
-    assert list(store.read(filled(old, new)).newest().values()) == [new]
+def test_times_are_compared_as_times_not_as_texts(make_record, filled):
+    times = ["2026-01-01T00:00:00Z", "2026-01-01T00:00:00.5Z", "2026-01-01T01:00:00.1+01:00"]
+    read = store.read(filled(*(make_record(recorded_at=t, values=(n,)) for n, t in enumerate(times))))
+    assert [r.values for r in read.newest().values()] == [(1,)]
+
+
+@pytest.mark.parametrize("status", ["failed", "timeout", "out-of-memory", "unsupported"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_newer_failure_hides_no_value_and_the_newest_value_wins(make_record, filled, status, first):
+    values = [make_record(recorded_at=f"2026-0{month}-01T00:00:00.000000Z", values=(month,)) for month in (1, 3, 2)]
+    failure = make_record(status=status, reason="x", recorded_at="2027-01-01T00:00:00.000000Z")
+    read = store.read(filled(failure, *values) if first else filled(*values, failure))
+    assert [r.values for r in read.newest().values()] == [(3,)]
+    assert len(read.records) == 4
+
+
+def test_of_failures_the_newest_stands(make_record, filled):
+    old, new = (
+        make_record(status=s, reason="x", recorded_at=f"{year}-01-01T00:00:00.000000Z")
+        for s, year in (("timeout", 2026), ("failed", 2027))
+    )
+    assert list(store.read(filled(new, old)).newest().values()) == [new]
 
 
 def test_a_thing_is_its_variant_probe_version_and_conditions(make_record, filled):
@@ -170,10 +191,10 @@ FOREIGN = {
     "zeros after a crash": (b"\0" * 512, "not a whole line of JSON"),
     "no text": (b"\xff\xfe\x00", "not a whole line of JSON"),
     "too deep": (b"[" * 100_000, "not a whole line of JSON"),
-    "a list": (b"[1, 2]", "a list and no record"),
-    "a string": (b'"record"', "a str and no record"),
-    "a number": (b"12", "a int and no record"),
-    "null": (b"null", "a NoneType and no record"),
+    "a list": (b"[1, 2]", "JSON, but of type list and no record"),
+    "a string": (b'"record"', "of type str and no record"),
+    "a number": (b"12", "of type int and no record"),
+    "null": (b"null", "of type NoneType and no record"),
     "another object": (b'{"variant": "esc-x4"}', "it lacks conditions, machine, probe"),
 }
 
@@ -196,7 +217,7 @@ WRONG = {
     "status": ["fine", None, ["ok"], "failed"],
     "variant": [None, 5, ["esc-x4"]],
     "unit": [None, 1],
-    "recorded_at": [None, 1767225600],
+    "recorded_at": [None, 1767225600, "", "yesterday", "2026-01-01", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z"],
     "machine": [None, {}],
     "probe_version": ["1", None, 1.5, True],
     "conditions": [None, [], "x"],
@@ -245,7 +266,8 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_others_are(make_record, 
     read = store.read(folder)
     assert len(read.records) == 1
     assert [p.file.name for p in read.problems] == ["folder.jsonl", "nowhere.jsonl"]
-    assert all("cannot be read" in p.why for p in read.problems)
+    assert str(read.problems[0]) == f"{folder}/folder.jsonl: cannot be read (Is a directory); the file was skipped"
+    assert "nowhere.jsonl: cannot be read (No such file or directory); the file" in str(read.problems[1])
 
 
 def test_the_committed_example_is_read_as_it_was_when_it_was_written(example):
@@ -437,3 +459,69 @@ def test_a_query_that_fails_has_its_sentence(make_record, filled, sql):
     assert sentence.startswith(f"The query {sql!r} failed: ")
     assert "Columns of the table 'records': variant, protocol, probe," in sentence
     assert "\n" not in sentence
+    assert not re.search(r"[.!?]\.", sentence)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select * from '{file}'",
+        "select * from read_text('{file}')",
+        "copy records to '{file}.csv'",
+        "attach '{file}.db'",
+        "export database '{file}.d'",
+        "load httpfs",
+        "install httpfs",
+        "set enable_external_access = true",
+        "select * from variable",
+    ],
+)
+def test_a_query_sees_the_records_and_nothing_else(make_record, filled, tmp_path, sql):
+    variable = store.read(filled(make_record())).frame()
+    assert len(variable) == 1
+    (tmp_path / "file").write_text("a\n1\n")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"^The query .* failed: "):
+        store.read(tmp_path / "records").query(sql.format(file=tmp_path / "file"))
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_dates_in_an_answer_bring_no_warnings_of_others(make_record, filled):
+    with warnings.catch_warnings(action="error"):
+        assert len(store.read(filled(make_record())).query("select recorded_at::date as d from records")) == 1
+
+
+# --- results
+
+
+def test_a_result_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "tables" / "a.md"
+    store.replace(path, "é\n")
+    assert path.read_bytes() == "é\n".encode()
+    store.replace(path, b"new")
+
+    def full(self, content):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError) as told:
+        store.replace(path, "never")
+    assert str(told.value) == (
+        f"Cannot write results to {path}: No space left on device. Free some space and run the same command again."
+    )
+    assert path.read_bytes() == b"new"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_results_in_place_of_a_folder_have_their_sentence(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UserError, match=r"^Cannot write results to .*/file/a\.md: .*\. Name a writable folder with --results"
+    ):
+        store.replace(tmp_path / "file" / "a.md", "")
+    with pytest.raises(UserError, match=r"^Cannot write results to .*/file/tables: Not a directory\. Name a writable"):
+        store.check_results(tmp_path / "file")
+    store.check_results(tmp_path / "new")
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["figures", "report", "tables"]
+    assert not any(p.is_file() for p in (tmp_path / "new").rglob("*"))

@@ -114,7 +114,9 @@ def test_flex_attention_is_one_operator_that_makes_its_output_only():
 
     seen = walk(attend, 1, 1, 64, 16)
     assert lives(seen)[-1] == ("flex_attention", 2 * 4 * KIB)
-    assert [c.outputs for c in seen.calls if c.op == "flex_attention"] == [(Shape((1, 1, 64, 16)),)]
+    (call,) = seen.calls
+    assert (call.op, call.outputs) == ("flex_attention", (Shape((1, 1, 64, 16)),))
+    assert (call.read, call.written) == (4 * KIB, 4 * KIB)  # one operand, given thrice
     assert seen.peak == 2 * 4 * KIB
 
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench import interrupts
 from workbench.spec import UserError
 
 if TYPE_CHECKING:
+    from workbench.spec import Status
     from workbench.store import Contents
 
 app = typer.Typer(
@@ -24,10 +28,59 @@ app = typer.Typer(
 
 INTERRUPTED = 130  # what typer returns after Ctrl-C
 
+LONGEST = 1_000_000
+"""Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
+
+OUTCOMES: dict[Status, str] = {
+    "failed": "failed",
+    "timeout": "timed out",
+    "out-of-memory": "ran out of memory",
+    "unsupported": "unsupported",
+}
+
+
+def _folder(option: str) -> Callable[[str], Path]:
+    """Read the folder that an option names. An empty one is most often a shell's variable that is not set."""
+
+    def folder(text: str) -> Path:
+        if not text:
+            raise UserError(f"{option} was given an empty path; name a folder, or leave {option} out for the default.")
+        return Path(text)
+
+    return folder
+
+
 Records = Annotated[
-    Path | None, typer.Option("--records", metavar="DIR", help="Folder of records [default: results/records].")
+    Path | None,
+    typer.Option(
+        "--records", metavar="DIR", parser=_folder("--records"), help="Folder of records [default: results/records]."
+    ),
+]
+Results = Annotated[
+    Path | None,
+    typer.Option("--results", metavar="DIR", parser=_folder("--results"), help="Where to write [default: results]."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"workbench {version('workbench')}")
+        except PackageNotFoundError:
+            print("workbench, imported from its folder and not installed")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """What is asked of the program and not of a command."""
 
 
 @app.command()
@@ -96,13 +149,16 @@ def measure(
     apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds for one measurement; implies --apart.")] = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Measure what is missing or stale, append it to the records, and print what is now known."""
     from workbench import execute, progress, store
     from workbench.probes import PROBES
 
-    if timeout is not None and timeout <= 0:
-        raise UserError(f"--timeout was given {timeout:g} seconds; give a number above 0.")
+    if timeout is not None and not 0 < timeout <= LONGEST:
+        raise UserError(
+            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
+            " no limit."
+        )
     folder = records or store.default()
     probes = probe or [p.name for p in PROBES.values() if not (p.across or p.timed)]
     wanted = execute.requests(names, probes, protocol or ["esc"])
@@ -115,16 +171,56 @@ def measure(
     if as_json:
         _print_json([store.to_json(a) for a in answers])
     else:
-        print(f"{len(wanted)} asked, {len(fresh)} measured, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
+        counts = Counter(r.status for r in fresh)
+        without = " and ".join(f"{counts[status]} {told}" for status, told in OUTCOMES.items() if counts[status])
+        measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
+        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
-            told = f"{a.value:,} {a.unit}" if a.status == "ok" else f"{a.status}: {a.reason}"
+            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
+            told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
             if "interval" in a.details:
                 low, high = a.details["interval"]
                 told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
             told += " (an estimate)" if "estimate" in a.details else ""
-            print(f"{a.variant:22} {a.probe:8} {a.protocol:18} {told}")
-    if any(a.status == "failed" for a in answers):
-        raise SystemExit(1)
+            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
+    return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
+
+
+@app.command()
+def fits(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as esc-x4.")],
+    gpu: Annotated[str, typer.Option("--gpu", help="Memory of the GPU: 8GB, 8GiB, 500MB, or bytes.")],
+    image: Annotated[str | None, typer.Option("--image", metavar="WxH", help="An input, in LR pixels.")] = None,
+    overlap: Annotated[int, typer.Option("--overlap", help="LR pixels that tiles share.")] = 16,
+    aspect: Annotated[str, typer.Option("--aspect", help="Width to height of the largest input.")] = "1:1",
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc+lean, esc].")] = None,
+    context: Annotated[str, typer.Option("--context", help="Kept for CUDA's context, an estimate.")] = "500MB",
+    exact: Annotated[bool, typer.Option("--exact", help="Walk large inputs too, which can take minutes.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="What occupies the memory at the peak.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what fits into a GPU by planned memory: the largest input, or the tiles of an image."""
+    from dataclasses import asdict
+
+    from workbench import fits
+    from workbench.protocols import find
+    from workbench.report import fitting
+
+    room = fits.room(gpu, context)
+    ratio = fits.pair(aspect, ":", "--aspect", "the ratio of width to height, such as 16:9")
+    width, height = fits.pair(image, "x", "--image", "LR width and height, such as 320x180") if image else (0, 0)
+    answers = []
+    for chosen in protocol or fits.FORWARDS:
+        planner = fits.Planner(name, find(chosen), exact)
+        answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
+        held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
+        answers.append(asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {}))
+        if not as_json:
+            print(fitting.sentences(answer))
+            if held:
+                print(fitting.occupants(*held))
+    if as_json:
+        _print_json(answers)
 
 
 @app.command()
@@ -151,23 +247,27 @@ def compare(
 @app.command()
 def table(
     name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
-    format: Annotated[str, typer.Option("--format", help="md, csv, tex, html or json.")] = "md",
+    format: Annotated[str | None, typer.Option("--format", help="md, csv, tex, html or json [md].")] = None,
     bounds: Annotated[
         str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
     ] = None,
     records: Records = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Print a published table: every printed figure, the measured one beside it, and a verdict."""
-    from workbench import judge, papers, report, store
+    from workbench import judge, papers, report
 
+    if as_json and format not in (None, "json"):
+        raise UserError(f"--json and --format {format} ask for two formats; give one of them.")
     chosen = papers.find_table(name)
+    format = "json" if as_json else format or "md"
+    known = _look(records).newest()
     if bounds is not None:
         from workbench.report import bounds as beside
 
-        sys.stdout.write(beside.render(chosen, _read(records or store.default()).newest(), bounds, format))
+        sys.stdout.write(beside.render(chosen, known, bounds, format))
         return
-    cells = judge.judge(chosen, _read(records or store.default()).newest())
-    sys.stdout.write(report.render(chosen, cells, format))
+    sys.stdout.write(report.render(chosen, judge.judge(chosen, known), format))
 
 
 @app.command()
@@ -245,10 +345,10 @@ def list_records(
     """Show the newest record of each measurement, or ask all of them in SQL."""
     from workbench import store
 
-    contents = _read(records or store.default())
-    if sql:
+    contents = _look(records)
+    if sql is not None:
         found = contents.query(sql)
-        print(found.to_json(orient="records", indent=1) if as_json else found.to_string(index=False))
+        print(store.frame_to_json(found) if as_json else found.to_string(index=False))
         return
     newest = [store.to_json(r) for r in contents.newest().values()]
     _listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
@@ -258,7 +358,7 @@ def list_records(
 def reproduce(
     quick: Annotated[bool, typer.Option("--quick", help="Measure the x4 networks only.")] = False,
     records: Records = None,
-    results: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to write [default: results].")] = None,
+    results: Results = None,
 ) -> None:
     """Measure what the tables need, run the notebooks, and write tables, figures and report."""
     from workbench import reproduce, store
@@ -277,8 +377,12 @@ def doctor(records: Records = None, as_json: Json = False) -> None:
 
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 2 what the user can mend (one line), 1 a defect (a traceback)."""
+    if sys.stderr is None:  # closed; print would take standard output in its place
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        _end("Standard output is closed, so nothing can be told; leave it open, or send it to a file or /dev/null.")
     try:
-        code = app(sys.argv[1:] or ["--help"], prog_name="workbench", standalone_mode=False)
+        code = _run()
         sys.stdout.flush()
     except UserError as error:
         _end(str(error))
@@ -286,14 +390,43 @@ def main() -> None:
         context = getattr(error, "ctx", None)
         said = error.format_message() if hasattr(error, "format_message") else str(error)
         _end(f"{said} See: {context.command_path if context else 'workbench'} --help")
-    except (BrokenPipeError, SystemExit) as error:
-        if isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read us has seen enough
-            raise SystemExit(0) from None
-        raise
+    except BrokenPipeError:
+        _let_go_of_stdout()  # whoever read us has seen enough
+        raise SystemExit(0) from None
+    except OSError as error:
+        why = None if error.filename else _refusal_of_stdout()
+        if why is None:
+            raise
+        _let_go_of_stdout()
+        _end(f"Cannot write to standard output: {why}. What was measured is stored; send the output elsewhere.")
     if code == INTERRUPTED:
-        _end("Interrupted. Every finished measurement is stored; the same command goes on from there.")
-    raise SystemExit(code if isinstance(code, int) else 0)
+        _end(interrupts.TOLD)
+    raise SystemExit(code)
+
+
+def _run() -> int:
+    """A command's exit code, however it ends."""
+    try:
+        code = app(sys.argv[1:] or ["--help"], prog_name="workbench", standalone_mode=False)
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):
+            raise ended.__context__ from None
+        code = ended.code
+    return code if isinstance(code, int) else 0
+
+
+def _refusal_of_stdout() -> str | None:
+    """Why standard output takes nothing; if it takes a line's end, somebody else's error was caught."""
+    try:
+        print(flush=True)
+    except OSError as error:
+        return error.strerror
+    return None
+
+
+def _let_go_of_stdout() -> None:
+    """What is left in the buffer goes nowhere, and Python's own flush at the end has nothing to complain about."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def _end(sentence: str) -> None:
@@ -311,15 +444,32 @@ def _read(folder: Path) -> Contents:
     return contents
 
 
+def _look(records: Path | None) -> Contents:
+    """The contents of a store that is only read: a folder that was named and is not there is said to be so."""
+    from workbench import store
+
+    contents = _read(records or store.default())
+    if records is not None and not records.exists():
+        print(f"workbench: There is no folder {records} yet, so there are no records.", file=sys.stderr)
+    return contents
+
+
 def _listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...]) -> None:
     """Print rows as JSON, or the chosen columns in aligned text."""
     if as_json:
         _print_json(rows)
         return
-    texts = [[str(r[c]) for c in columns] for r in rows]
+    texts = [[_plain(r[c]) for c in columns] for r in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
     for line in (columns, *texts):
         print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+
+
+def _plain(value: Any) -> str:
+    """An entry of a listing; of many values only their number."""
+    if isinstance(value, tuple | list):
+        return ", ".join(map(str, value)) if len(value) <= 3 else f"{len(value)} values"
+    return "" if value is None else str(value)
 
 
 def _print_json(shown: Any) -> None:

@@ -79,9 +79,10 @@ def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
             if cell[0] == method and all(part in (f"x{cell[1]}", cell[2]) for part in rest) and len(rest) <= 2
         }
         if not hits:
+            built = ", ".join(sorted({c[0] for c in able}))
             raise UserError(
                 f"No counted or estimated cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or "
-                f"METHOD:xSCALE:COLUMN; such columns: {', '.join(columns)}; built methods: {', '.join(sorted({c[0] for c in able}))}."
+                f"METHOD:xSCALE:COLUMN; such columns: {', '.join(columns)}; built methods: {built}."
             )
         found |= hits
     return found or able

@@ -13,7 +13,7 @@ from typing import Literal
 from workbench import environment, models, probes, store
 from workbench.spec import UserError
 
-State = Literal["ok", "limited", "missing"]
+State = Literal["ok", "limited", "missing", "none yet"]
 
 
 @dataclass(frozen=True)
@@ -111,16 +111,22 @@ def _checkout() -> Finding:
 
 
 def _store(folder: Path) -> Finding:
+    another = "name another folder with --records"
     try:
-        with store.Writer(folder) as writer:
-            writer.check()
         contents = store.read(folder)
+        if not folder.exists():
+            above = next(p for p in folder.absolute().parents if p.exists())
+            if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
+                return Finding("records", "none yet", f"no folder {folder}", "nothing: the first measurement makes it")
+            return Finding("records", "missing", f"no folder {folder}, and {above} takes none", another)
+        store.Writer(folder).check()
     except UserError as error:
-        return Finding("records", "missing", str(error), "name another folder with --records")
-    told = f"{len(contents.records)} records in {folder}"
+        return Finding("records", "missing", str(error), another)
+    number = len(contents.records)
+    told = f"{number} record{'' if number == 1 else 's'} in {folder}"
     if contents.problems:
         first = contents.problems[0]
-        return Finding("records", "limited", f"{told}, {len(contents.problems)} bad lines", f"first: {first}")
+        return Finding("records", "limited", f"{told}, {len(contents.problems)} skipped", f"first: {first}")
     return Finding("records", "ok", told, "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import multiprocessing
@@ -14,17 +15,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, models, probes, protocols, store, timing
+from workbench import environment, interrupts, models, probes, protocols, store, timing
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "timeout", "unsupported")
-"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since: it is measured again."""
+STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
+"""Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
+have more patience: both are measured again."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], 
     """Measure one request after the other and store each before the next begins."""
     for request in todo:
         record = how(request)
+        interrupts.check()  # what was interrupted has measured nothing, whatever it says
         writer.append([record])
         yield record
 
@@ -124,9 +128,9 @@ def measure_apart(request: Request, timeout: float | None = None) -> Record:
     ours, theirs = context.Pipe(duplex=False)
     names = (request.variant.name, request.protocol.name, request.probe.name)
     child = context.Process(target=_child, args=(theirs, *names))
-    child.start()
-    theirs.close()
     try:
+        _start(child)
+        theirs.close()
         if not ours.poll(timeout):
             return _record(request, "timeout", reason=f"no result after {timeout:g} s")
         answer = ours.recv_bytes()
@@ -134,10 +138,21 @@ def measure_apart(request: Request, timeout: float | None = None) -> Record:
         child.join()
         return _record(request, *_died(child.exitcode))
     finally:
-        child.kill()
-        child.join()
+        if child.pid is not None:
+            child.kill()
+            child.join()
         ours.close()
     return store.parse(answer)
+
+
+def _start(child: multiprocessing.process.BaseProcess) -> None:
+    """Start a process deaf to Ctrl-C, which reaches both: the parent answers it, and ends its child."""
+    resource_tracker.ensure_running()  # the first start does that, and would let Ctrl-C through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # inherited by the child, from its first moment
+    try:
+        child.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _died(exitcode: int | None) -> tuple[Status, str]:
@@ -149,10 +164,11 @@ def _died(exitcode: int | None) -> tuple[Status, str]:
 
 
 def _child(pipe: Connection, variant: str, protocol: str, probe: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both; the parent answers, and ends its child
     os.dup2(sys.stderr.fileno(), 1)  # whatever a model prints must not mix with the parent's output
     request = Request(models.find(variant), protocols.find(protocol), probes.find(probe))
-    pipe.send_bytes(json.dumps(store.to_json(measure(request))).encode())
+    answer = json.dumps(store.to_json(measure(request))).encode()
+    with contextlib.suppress(BrokenPipeError):  # the parent was killed, and nobody waits for an answer
+        pipe.send_bytes(answer)
 
 
 def _measure(request: Request) -> probes.Reading:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from workbench import execute, store
@@ -57,3 +57,25 @@ def _with_bar(
             if record.status != "ok":
                 bar.console.print(f"{todo[len(done) - 1]}: {record.status}: {record.reason}", markup=False)
         return done
+
+
+def conclude(records: Collection[Record]) -> int:
+    """Say on stderr what has no value and how it gets one; the exit code: 1 for a defect, 2 for what can be mended."""
+    late, full, failed = ([r for r in records if r.status == s] for s in ("timeout", "out-of-memory", "failed"))
+    if late:
+        print(f"workbench: {_number(late)} timed out; give more time: --timeout SECONDS.", file=sys.stderr)
+    if full:
+        mend = "free some, or take a machine with more, and measure again with --force"
+        print(f"workbench: {_number(full)} ran out of memory; {mend}.", file=sys.stderr)
+    if failed:
+        first = next((r for r in failed if "traceback" in r.details), failed[0])
+        what = f"{first.probe} of {first.variant} under {first.protocol}: {first.reason}"
+        told = f"workbench: {_number(failed)} failed, which is a defect; the first: {what}"
+        if "traceback" in first.details:
+            told += f"\nThe record of each has its traceback in the details. The first:\n{first.details['traceback']}"
+        print(told.rstrip(), file=sys.stderr)
+    return 1 if failed else 2 if late or full else 0
+
+
+def _number(records: Sequence[Record]) -> str:
+    return "1 measurement" if len(records) == 1 else f"{len(records)} measurements"

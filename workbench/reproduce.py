@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,16 @@ BOUND = "a100"
 
 def run(quick: bool, records: Path, results: Path) -> None:
     """Do all of it; what a record already answers is not measured again."""
-    records, results = records.resolve(), results.resolve()
+    records, results = records.absolute(), results.absolute()
+    store.check_results(results)
     contents = store.read(records)
     for problem in contents.problems:
         print(f"workbench: {problem}", file=sys.stderr)
     tables = papers.TABLES.values()
-    failed = _measure([r for table in tables for r in needed(table, quick)], records)
+    unanswered = _measure([r for table in tables for r in needed(table, quick)], records)
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
-    failed += _measure(open_, records)
+    unanswered += _measure(open_, records)
     for name in NOTEBOOKS:
         print(f"notebook: {name}", file=sys.stderr)
         execute_notebook(name, results / "report" / f"{name}.ipynb", {"records": str(records), "results": str(results)})
@@ -34,10 +36,8 @@ def run(quick: bool, records: Path, results: Path) -> None:
     for table in tables:
         print(judge.summary(table, judge.judge(table, known)))
     print(f"written: {results / 'tables'}, {results / 'figures'}, {results / 'report' / 'index.html'}")
-    if failed:
-        count = f"{len(failed)} measurement{'s' if len(failed) > 1 else ''} failed"
-        print(f"{count}, the first: {failed[0].variant}: {failed[0].reason}", file=sys.stderr)
-        raise SystemExit(1)
+    if code := progress.conclude(unanswered):
+        raise SystemExit(code)
 
 
 def needed(table: Table, quick: bool) -> list[execute.Request]:
@@ -55,10 +55,10 @@ def _wanted(scale: int, quick: bool) -> bool:
 
 
 def _measure(wanted: list[execute.Request], records: Path) -> list[Record]:
-    """Measure what is missing; those that failed come back."""
+    """Measure what is missing; what has no value comes back."""
     todo = execute.missing(wanted, store.read(records).newest())
     print(f"measure: {len(todo)} missing of {len(wanted)}", file=sys.stderr)
-    return [r for r in progress.measure(todo, records) if r.status == "failed"]
+    return [r for r in progress.measure(todo, records) if r.status != "ok"]
 
 
 def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:
@@ -73,16 +73,22 @@ def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> Non
     known = papermill.inspect_notebook(str(source))
     if strange := sorted(parameters.keys() - known.keys()):
         raise UserError(f"Notebook {name} has no parameter {strange[0]!r}; it has: {', '.join(sorted(known))}.")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(
-            str(source),
-            str(output),
-            parameters,
-            kernel_name="python3",
-            progress_bar=False,
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port
-        )
-    except PapermillExecutionError as error:
-        print(error.source, file=sys.stderr)
-        raise
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = Path(scratch) / output.name
+        try:
+            papermill.execute_notebook(
+                str(source),
+                str(draft),
+                parameters,
+                kernel_name="python3",
+                progress_bar=False,
+                config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port
+            )
+        except PapermillExecutionError as error:
+            if error.ename == UserError.__name__:
+                raise UserError(error.evalue) from None
+            print(error.source, file=sys.stderr)
+            raise
+        finally:
+            if draft.exists():
+                store.replace(output, draft.read_bytes())

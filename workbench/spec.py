@@ -22,10 +22,10 @@ class UserError(Exception):
     """Something the user can mend: one line that says what was asked, found and known, and what to do next."""
 
 
-def unknown(noun: str, asked: str, known: Iterable[str], listing: str) -> UserError:
+def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> UserError:
     """The sentence for a name that does not exist, with the nearest names that do."""
     known = list(known)
-    near = difflib.get_close_matches(asked.lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(str(asked).lower().replace("_", "-"), known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
     return UserError(f"No {noun} {asked!r}.{guess} {few}")

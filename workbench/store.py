@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import errno
 import json
 import math
 import os
 import secrets
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +23,14 @@ from workbench.spec import SCHEMA, STATUSES, Record, UserError
 if TYPE_CHECKING:
     import pandas
 
+OUTSIDE = (
+    "enable_external_access",
+    "autoinstall_known_extensions",
+    "autoload_known_extensions",
+    "python_enable_replacements",
+)
+"""What DuckDB would reach beside the records: files, the network, variables of this program. A query is refused it."""
+
 REQUIRED = {f.name for f in dataclasses.fields(Record)} - {"details", "environment"}
 
 
@@ -31,13 +41,16 @@ def default() -> Path:
 
 @dataclass(frozen=True)
 class Problem:
-    """A line that is not a record: skipped, and said."""
+    """A line that is not a record, or a whole file that cannot be read: skipped, and said."""
 
     file: Path
-    line: int
+    line: int | None
+    """None for the whole file."""
     why: str
 
     def __str__(self) -> str:
+        if self.line is None:
+            return f"{self.file}: {self.why}; the file was skipped"
         return f"{self.file}:{self.line}: {self.why}; the line was skipped"
 
 
@@ -55,11 +68,15 @@ class Contents:
     problems: tuple[Problem, ...]
 
     def newest(self) -> dict[str, Record]:
-        """The newest valid record of each identity; of two with the same time, the one read later."""
+        """The newest record with values of each identity, or the newest of all where none has values.
+
+        A timeout or a crash says nothing of a value that was measured: it hides none. Of two with the same time, the
+        one read later wins.
+        """
         newest: dict[str, Record] = {}
         for record in self.records:
             key = identity(record.variant, record.probe, record.probe_version, record.conditions)
-            if key not in newest or newest[key].recorded_at <= record.recorded_at:
+            if key not in newest or _rank(newest[key]) <= _rank(record):
                 newest[key] = record
         return newest
 
@@ -77,16 +94,25 @@ class Contents:
         records = self.frame()
         for nested in ("conditions", "details", "environment"):
             records[nested] = [json.dumps(v) for v in records[nested]]
-        with duckdb.connect() as connection:
+        with duckdb.connect(config=dict.fromkeys(OUTSIDE, False)) as connection:
             connection.register("records", records)
             try:
-                return connection.execute(sql).df()
+                answer = connection.execute(sql)
+                if answer is None:
+                    raise UserError(f"The query {sql!r} is empty. Try: select * from records")
+                with warnings.catch_warnings(action="ignore"):  # duckdb's calls of pandas are not the user's to mend
+                    return answer.df()
             except duckdb.Error as error:
-                reason = str(error).splitlines()[0]
+                reason = str(error).splitlines()[0].rstrip(".!")
                 known = ", ".join(records.columns)
                 raise UserError(
-                    f"The query {sql!r} failed: {reason} Columns of the table 'records': {known}."
+                    f"The query {sql!r} failed: {reason}. Columns of the table 'records': {known}."
                 ) from None
+
+
+def _rank(record: Record) -> tuple[bool, datetime]:
+    """Which of two records of one thing stands: the greater."""
+    return record.status == "ok", datetime.fromisoformat(record.recorded_at)
 
 
 def read(folder: Path) -> Contents:
@@ -103,7 +129,7 @@ def read(folder: Path) -> Contents:
         try:
             lines = file.read_bytes().split(b"\n")
         except OSError as error:
-            problems.append(Problem(file, 0, f"cannot be read ({error.strerror})"))
+            problems.append(Problem(file, None, f"cannot be read ({error.strerror})"))
             continue
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -122,7 +148,7 @@ def parse(line: bytes | str) -> Record:
     except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
         raise ValueError("not a whole line of JSON (torn by a crash, or foreign)") from None
     if not isinstance(fields, dict):
-        raise ValueError(f"JSON, but a {type(fields).__name__} and no record")
+        raise ValueError(f"JSON, but of type {type(fields).__name__} and no record")
     schema = fields.get("schema")
     if isinstance(schema, int) and schema > SCHEMA:
         raise ValueError(f"a record of schema {schema}, newer than this workbench's {SCHEMA}; update the workbench")
@@ -139,6 +165,8 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     texts = ("variant", "protocol", "probe", "unit", "recorded_at", "machine")
     if wrong := [t for t in texts if not isinstance(fields[t], str)]:
         return f"{wrong[0]} is no text"
+    if not _is_time(fields["recorded_at"]):
+        return f"recorded_at {fields['recorded_at']!r} is no ISO time with its zone"
     if not isinstance(fields["reason"], str | None):
         return "reason is no text"
     if wrong := [n for n in ("schema", "probe_version") if type(fields[n]) is not int or fields[n] < 1]:
@@ -155,9 +183,29 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
 def to_json(record: Record) -> dict[str, Any]:
     """A record as the store writes it and `--json` prints it."""
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def frame_to_json(frame: pandas.DataFrame) -> str:
+    """The answer to a query as a JSON array: times as ISO text, numbers with all their digits."""
+    return frame.to_json(
+        orient="records",
+        indent=1,
+        date_format="iso",
+        date_unit="us",
+        double_precision=15,
+        force_ascii=False,
+        default_handler=str,
+    )
 
 
 class Writer:
@@ -185,10 +233,7 @@ class Writer:
     def check(self) -> None:
         """Fail now, before anything is measured, if records could not be written later."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            probe = self.folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
-            os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-            probe.unlink()
+            check(self.folder)
         except OSError as error:
             raise self._refused(error) from None
 
@@ -219,12 +264,54 @@ class Writer:
             raise
 
     def _refused(self, error: OSError) -> UserError:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        mend = "Free some space and run the same command again" if full else "Name a writable folder with --records"
         return UserError(
             f"Cannot write a record to {self.folder}: {error.strerror}."
-            f" Records written before are safe; the unwritten one will be measured again. {mend}."
+            f" Records written before are safe; the unwritten one will be measured again. {_mend(error, '--records')}"
         )
+
+
+def check(folder: Path) -> None:
+    """Make a folder if there is none, and see that it takes a file; an OSError says why it does not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    probe.unlink()
+
+
+def check_results(results: Path) -> None:
+    """Fail now, before anything is measured, if results could not be written later."""
+    for folder in (results / "tables", results / "figures", results / "report"):
+        try:
+            check(folder)
+        except OSError as error:
+            raise _unwritten(folder, error) from None
+
+
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a result whole or not at all: under another name first, then moved to its place.
+
+    A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
+    """
+    draft = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content.encode() if isinstance(content, str) else content)
+        draft.replace(path)
+    except OSError as error:
+        raise _unwritten(path, error) from None
+    finally:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+
+
+def _unwritten(path: Path, error: OSError) -> UserError:
+    return UserError(f"Cannot write results to {path}: {error.strerror}. {_mend(error, '--results')}")
+
+
+def _mend(error: OSError, option: str) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "Free some space and run the same command again."
+    return f"Name a writable folder with {option}."
 
 
 def _sync_folder(folder: Path) -> None:

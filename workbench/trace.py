@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workbench.spec import UserError
@@ -288,7 +288,8 @@ def _fused_flex(walk: _Walk) -> Iterator[None]:
     """
 
     def fused(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-        out = q.new_empty(*q.shape[:-1], v.shape[-1])
+        with _disable_current_modes():  # the output is the operator's own
+            out = q.new_empty(*q.shape[:-1], v.shape[-1])
         walk.record("flex_attention", (q, k, v), {}, out)
         return out
 

@@ -58,7 +58,7 @@ def find(name: str) -> Variant:
     """The variant of that name, or a UserError with its nearest neighbours."""
     try:
         return VARIANTS[name]
-    except KeyError:
+    except (KeyError, TypeError):  # what cannot be a key is no name either
         raise unknown("variant", name, VARIANTS, "workbench variants") from None
 
 
@@ -70,18 +70,38 @@ def create(name: str, device: str = "cpu", attention: str | None = None, forward
     """
     import torch
 
+    from .parts.attention import IMPLEMENTATIONS
+
     variant = find(name)
     network, settings = _network(variant)
     attention, forward = attention or "naive", forward or "lean"
     if attention not in network.ATTENTION:
-        note = getattr(network, "ATTENTION_NOTE", "that is none.")
+        why = getattr(network, "ATTENTION_NOTE", "") if attention in IMPLEMENTATIONS else ""
         known = ", ".join(network.ATTENTION)
-        raise UserError(f"{name} has no attention implementation {attention!r}: {note} Known for it: {known}.")
+        raise UserError(
+            f"{name} has no attention implementation {attention!r}{f': {why}' if why else '.'} Known for it: {known}."
+        )
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")
+    _check(device)
     with torch.device(device):
         module: nn.Module = network(scale=variant.scale, attention=attention, lean=forward == "lean", **settings)
     return module.float().eval()
+
+
+def _check(device: str) -> None:
+    """Refuse a device that torch cannot put a tensor on, with those that it can."""
+    import torch
+
+    try:
+        torch.empty(0, device=torch.device(device))
+    except Exception as error:  # torch has a kind for each: no such name, not built for it, no such card
+        mps = ["mps"] if torch.backends.mps.is_available() else []
+        usable = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *mps, "meta"]
+        raise UserError(
+            f"No network can be made on device {device!r}: torch {torch.__version__} can use {', '.join(usable)} here."
+            " What this machine lacks, and what to do: workbench doctor"
+        ) from error
 
 
 def load_checkpoint(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:

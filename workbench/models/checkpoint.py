@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from functools import cache
 from itertools import groupby
 from typing import Any
@@ -20,10 +20,16 @@ from . import VARIANTS, create
 WRAPPERS = ("params_ema", "params", "state_dict", "model", "model_state_dict")
 """Keys under which the repositories of this field save a state dict, the preferred one first."""
 
+PREFIX = "module."
+"""What DataParallel puts before every name, once each time that a network was wrapped."""
+
 RECOMPUTABLE = re.compile(r"(^|\.)((aligned_)?relative_position_index\w*|attn_mask|num_batches_tracked)$")
 """Entries that follow from sizes or that no inference reads: a checkpoint may have them, in any shape, or lack them."""
 
-Entries = frozenset[tuple[str, str]]
+Form = tuple[str, ...]
+"""Kind, dtype and shape of a value in words; what is no tensor has only the first."""
+
+Entries = frozenset[tuple[str, Form]]
 """Name and form of all that is learned: what tells one checkpoint from another."""
 
 
@@ -35,6 +41,8 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     were trained on 0..255 load into a network of the same shape that is fed 0..1.
     """
     asked = os.fsdecode(path)
+    if not asked:
+        raise UserError("The path of the checkpoint is empty; name a file.")
     given = _state_dict(_read(asked), asked)
     own = model.state_dict()
     if complaints := _compare(_learned(given), _learned(own)):
@@ -83,14 +91,16 @@ def _learned(state: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in state.items() if not RECOMPUTABLE.search(k)}
 
 
-def _form(value: Any) -> str:
-    """Shape and kind of a value in words, equal for all that may be converted into each other."""
+def _form(value: Any) -> Form:
+    """Kind, dtype and shape of a value in words, equal for all that may be converted into each other."""
     if not isinstance(value, Tensor):
-        return f"no tensor but {type(value).__name__}"
-    shape = "x".join(map(str, value.shape)) or "a single number"
-    if value.is_quantized or value.layout != torch.strided:
-        return f"{shape}, not as plain values"
-    return shape if value.is_floating_point() else f"{shape} of {_name(value.dtype)}"
+        return (f"no tensor but {type(value).__name__}",)
+    plain = value.layout == torch.strided and not value.is_quantized
+    return (
+        "a plain tensor" if plain else "a tensor that is sparse or quantized",
+        "floating point" if value.is_floating_point() else _name(value.dtype),
+        "x".join(map(str, value.shape)) or "a single number",
+    )
 
 
 def _name(dtype: torch.dtype) -> str:
@@ -101,16 +111,23 @@ def _compare(given: Mapping[str, Any], wanted: Mapping[str, Tensor]) -> list[str
     """What keeps a checkpoint from fitting: of each kind how many entries, and the first."""
     missing = [k for k in wanted if k not in given]
     unexpected = [k for k in given if k not in wanted]
-    changed = [k for k in given if k in wanted and _form(given[k]) != _form(wanted[k])]
     complaints = [
-        f"{len(keys)} {'entry is' if len(keys) == 1 else 'entries are'} {what} (first {keys[0]!r})"
-        for what, keys in (("missing", missing), ("unexpected", unexpected), ("of another shape", changed))
+        f"{_are(keys)} {what} (first {keys[0]!r})"
+        for what, keys in (("missing", missing), ("unexpected", unexpected))
         if keys
     ]
-    if changed:
-        forms = f"{_form(given[changed[0]])} in the file, {_form(wanted[changed[0]])} in the network"
-        complaints[-1] = f"{complaints[-1][:-1]}: {forms})"
+    changed: dict[str, list[str]] = {"kind": [], "dtype": [], "shape": []}
+    for k in (k for k in given if k in wanted):
+        there, here = _form(given[k]), _form(wanted[k])
+        differing = [(what, t, h) for what, t, h in zip(changed, there, here, strict=False) if t != h]
+        for what, t, h in differing[:1]:
+            changed[what].append(f"{k!r}: {t} in the file, {h} in the network")
+    complaints += [f"{_are(told)} of another {what} (first {told[0]})" for what, told in changed.items() if told]
     return complaints
+
+
+def _are(entries: Sized) -> str:
+    return "1 entry is" if len(entries) == 1 else f"{len(entries)} entries are"
 
 
 def _either(names: Iterable[str]) -> str:
@@ -132,13 +149,21 @@ def _refuse_non_finite(values: Mapping[str, Tensor], asked: str) -> None:
 
 
 def _state_dict(content: Any, asked: str) -> dict[str, Any]:
-    """The entries, bare or under a wrapper's key, without the prefix that DataParallel gives all names."""
+    """The entries, bare or under a wrapper's key, without the prefixes that DataParallel gave them.
+
+    A prefix is one if most names have it, so that an entry which somebody added is complained about by its name.
+    """
     top = content if isinstance(content, Mapping) else {}
     for state in (*(top.get(wrapper) for wrapper in WRAPPERS), top):
         if isinstance(state, Mapping) and any(isinstance(v, Tensor) for v in state.values()):
-            names = {k: str(k) for k in state}
-            prefix = "module." if all(name.startswith("module.") for name in names.values()) else ""
-            return {name.removeprefix(prefix): state[k] for k, name in names.items()}
+            entries = {str(k): v for k, v in state.items()}
+            while 2 * sum(name.startswith(PREFIX) for name in entries) > len(entries):
+                bare = {name.removeprefix(PREFIX): v for name, v in entries.items()}
+                if len(bare) < len(entries):
+                    twice = next(name for name in entries if PREFIX + name in entries)
+                    raise UserError(f"{asked} holds {twice!r} twice, with and without {PREFIX!r}; keep one of them.")
+                entries = bare
+            return entries
     held = f"entries {', '.join(map(repr, list(top)[:5]))}" if top else f"an object of type {type(content).__name__}"
     raise UserError(f"{asked} holds no tensors by name, bare or under {_either(WRAPPERS)}; what it holds is {held}.")
 

@@ -25,6 +25,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -73,6 +74,7 @@ class Plan:
     peak: int
     reserved: int
     passes: int
+    """How many passes changed the peak or what is reserved."""
     call: int
     """Index of the call that reached the peak; -1 before the first."""
     terms: dict[str, int]
@@ -106,6 +108,17 @@ def plan(seen: Trace, planning: Planning) -> Plan:
     return replay.plan(passes)
 
 
+class _Taken(NamedTuple):
+    """A request that was answered."""
+
+    block: Block
+    size: int
+    """Of the block as it was handed out; a block changes when it is given back."""
+    asked: int
+    of: int
+    """The storage it is for; for a term that is no tensor, the call."""
+
+
 class _Replay:
     """The allocator's state over several passes, and what was alive when the last one peaked."""
 
@@ -113,14 +126,14 @@ class _Replay:
         self.seen = seen
         self.planning = planning
         self.memory = Allocator(planning.blocks)
-        self.there: dict[int, tuple[Block, int]] = {}
-        """The blocks in use by storage, with the bytes asked for."""
-        self.extra: dict[str, list[tuple[Block, int, int]]] = {}
-        """The blocks in use by term: block, bytes asked for, and the call or the storage (flex) they are of."""
+        self.there: dict[int, _Taken] = {}
+        """What is in use by storage."""
+        self.extra: dict[str, list[_Taken]] = {}
+        """What is in use by term."""
         self.stays: set[int] = set()
         """Storages that no pass makes anew: what was there before the first call, and what the network keeps."""
         self.peak_at = -1
-        self.at_peak: tuple[dict[int, tuple[Block, int]], dict[str, list[tuple[Block, int, int]]]] = ({}, {})
+        self.at_peak: tuple[list[_Taken], dict[str, list[_Taken]]] = [], {}
         self.flex_ran = False
         for index, storage in enumerate(seen.storages):
             if storage.role != "made" and storage.bytes:
@@ -143,7 +156,7 @@ class _Replay:
             elif kind == "made":
                 self._take(index)
             elif index in held:
-                self.extra.setdefault("flex_held", []).append((*self.there.pop(index), index))
+                self.extra.setdefault("flex_held", []).append(self.there.pop(index))
             else:
                 self._give(index)
         self.stays |= self.kept
@@ -153,37 +166,37 @@ class _Replay:
 
     def plan(self, passes: int) -> Plan:
         there, extra = self.at_peak
-        tensors = [(block, asked, index, "") for index, (block, asked) in there.items()]
-        tensors += [(block, asked, index, "flex_held") for block, asked, index in extra.get("flex_held", ())]
-        held = [self._held(*t) for t in tensors]
-        terms = {term: sum(asked for _, asked, _ in taken) for term, taken in extra.items() if taken}
-        for term, taken in extra.items():
-            if term != "flex_held":
-                calls = ((block, self.seen.calls[call]) for block, _, call in taken)
-                held += [Held(block.size, None, None, call.op, call.module, term) for block, call in calls]
-        asked = sum(rounded(a) for _, a, _, _ in tensors)
-        asked += sum(rounded(a) for term, taken in extra.items() if term != "flex_held" for _, a, _ in taken)
-        terms["blocks"] = self.memory.peak - asked
+        terms = {term: sum(t.asked for t in taken) for term, taken in extra.items() if taken}
+        everything = [*there, *(t for taken in extra.values() for t in taken)]
+        terms["blocks"] = self.memory.peak - sum(rounded(t.asked) for t in everything)
+        held = [self._held(t, "") for t in there]
+        held += [self._held(t, term) for term, taken in extra.items() for t in taken]
         held.sort(key=lambda h: -h.bytes)
         return Plan(self.memory.peak, self.memory.reserved, passes, self.peak_at, terms, tuple(held))
 
-    def _held(self, block: Block, asked: int, index: int, term: str) -> Held:
-        storage = self.seen.storages[index]
-        shape = tuple(storage.shape)
-        return Held(block.size, shape, storage.shape.dtype, storage.op, storage.module, term or storage.role)
+    def _held(self, taken: _Taken, term: str) -> Held:
+        if term in ("", "flex_held"):
+            of = self.seen.storages[taken.of]
+            return Held(taken.size, tuple(of.shape), of.shape.dtype, of.op, of.module, term or of.role)
+        call = self.seen.calls[taken.of]
+        return Held(taken.size, None, None, call.op, call.module, term)
 
     def _take(self, index: int) -> None:
         storage = self.seen.storages[index]
         if not storage.bytes:  # CUDA hands out nothing
             return
         peak = self.memory.peak
-        self.there[index] = self.memory.take(storage.bytes), storage.bytes
+        self.there[index] = self._asked(storage.bytes, index)
         if self.memory.peak > peak:
             self._peaked(storage.born)
 
+    def _asked(self, size: int, of: int) -> _Taken:
+        block = self.memory.take(size)
+        return _Taken(block, block.size, size, of)
+
     def _give(self, index: int) -> None:
         if index in self.there:
-            self.memory.give(self.there.pop(index)[0])
+            self.memory.give(self.there.pop(index).block)
 
     def _called(self, index: int) -> set[int]:
         """What a call takes beside its results. The storages that it holds on to, which is flex attention's first."""
@@ -205,20 +218,20 @@ class _Replay:
             if planning.log_sum_exp and _flash(call):
                 self._extra("log_sum_exp", [4 * math.prod(call.arguments[0][:-1])], index)
         for term in ("convolution", "log_sum_exp", "sdpa"):
-            for block, _, _ in self.extra.pop(term, ()):
-                self.memory.give(block)
+            for taken in self.extra.pop(term, ()):
+                self.memory.give(taken.block)
         return held
 
     def _extra(self, term: str, sizes: list[int], call: int) -> None:
         for size in sizes:
             peak = self.memory.peak
-            self.extra.setdefault(term, []).append((self.memory.take(size), size, call))
+            self.extra.setdefault(term, []).append(self._asked(size, call))
             if self.memory.peak > peak:
                 self._peaked(call)
 
     def _peaked(self, call: int) -> None:
         self.peak_at = call
-        self.at_peak = dict(self.there), {term: list(taken) for term, taken in self.extra.items()}
+        self.at_peak = list(self.there.values()), {term: list(taken) for term, taken in self.extra.items()}
 
 
 def _multiplies(call: Call) -> bool:

@@ -50,7 +50,7 @@ def findings(table: Table, cells: Sequence[Cell]) -> str:
     """The cells of a table that are not simply reproduced, and those that were searched, each with its evidence."""
     lines = [summary(table, cells)]
     for cell in cells:
-        if cell.verdict == "reproduced" and not cell.tried:
+        if cell.verdict in ("reproduced", "planned") and not cell.tried:
             continue
         lines.append(f"{cell.method} x{cell.scale}, {cell.column}, printed {cell.printed}: {cell.verdict}. {cell.why}.")
         if cell.fits:
