@@ -191,7 +191,7 @@ def test_people_read_the_figure_with_its_interval(workbench, tmp_path, quick):
     (record,) = store.read(tmp_path).records
     low, high = record.details["interval"]
     told = f"{np.median(record.values):.4g} seconds [{low:.4g}, {high:.4g}] of 5 runs"
-    assert first.out == f"imdn-x4                latency  quick              {told}\n"
+    assert first.out == f"imdn-x4                latency        quick              {told}\n"
     assert "0 measured, 1 already known" in workbench(*words).err
 
 
