@@ -35,7 +35,7 @@ MISTAKES = {
         f"{len(models.VARIANTS)} are known; list them: workbench variants",
     ),
     "a glob that picks nothing": (("measure", "xyz*"), "No variant 'xyz*'.", "list them: workbench variants"),
-    "an unknown probe": (("measure", "esc-x4", "--probe", "flops"), "No probe 'flops'.", "Known: params, macs"),
+    "an unknown probe": (("measure", "esc-x4", "--probe", "flops"), "No probe 'flops'.", "workbench probes"),
     "an unknown protocol": (
         ("measure", "esc-x4", "--protocol", "ECS+ceil"),
         "No protocol 'ECS'. Did you mean 'esc'",
