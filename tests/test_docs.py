@@ -101,12 +101,9 @@ def test_the_readme_opens_with_the_two_commands_and_shows_the_others():
 def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path, typed):
     name, options = parsed(typed)  # which fails if it could not be typed
     variants = [v.name for v in execute.resolve(options.get("names") or [])]
-    if (
-        name == "reproduce"
-        or len(variants) > MANY
-        or (name == "explain" and options.get("name") and not options["cell"])
-    ):
-        return  # parsed; test_reproduce runs the one, and more of the other would show nothing new
+    slow = name == "explain" and options.get("name") and not options["cell"]
+    if name in ("reproduce", "compare") or "latency" in typed or len(variants) > MANY or slow:
+        return  # parsed; their own tests run what takes its time, and more variants would show nothing new
     for line in example.iterdir():
         (tmp_path / line.name).write_bytes(line.read_bytes())
     records = () if "records" not in options else ("--records", tmp_path)

@@ -270,7 +270,9 @@ def test_a_child_does_not_hear_of_ctrl_c_and_we_still_do(request_for, monkeypatc
 def small(request_for, probe="memory", variant="rfdn-x4", hr=(64, 64), **execution):
     """A request for a probe that runs the network, on an input that costs nothing."""
     esc = protocols.find("esc")
-    protocol = replace(esc, input=replace(esc.input, hr=hr), execution=replace(esc.execution, **execution))
+    protocol = replace(
+        esc, input=replace(esc.input, hr=hr), execution=replace(esc.execution, **{"device": "cpu"} | execution)
+    )
     return replace(request_for(variant, probe), protocol=protocol)
 
 
@@ -304,28 +306,11 @@ def test_a_network_at_work_has_seeded_weights_and_input_and_the_machine_is_watch
     assert details["state"].keys() >= {"contended", "throttled", "why", "before", "after"}
 
 
-def test_threads_are_as_many_as_the_process_may_use_if_none_are_named(request_for, monkeypatch):
-    monkeypatch.setattr(execute.machine, "threads", lambda asked: {0: 1}[asked])
-    execute._prepare(small(request_for).protocol.execution)
-    assert torch.get_num_threads() == 1
-
-
-@pytest.mark.parametrize("tf32", [False, True])
-def test_what_a_protocol_says_of_cuda_is_set(request_for, monkeypatch, tf32):
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32
-    try:
-        execute._prepare(replace(small(request_for).protocol.execution, threads=1, tf32=tf32, cudnn_benchmark=not tf32))
-        assert (cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32) == (not tf32, True, tf32)
-    finally:
-        cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
 def test_a_device_that_is_not_there_is_unsupported(request_for):
     record = execute.measure(small(request_for, device="cuda"))
     assert record.status == "unsupported"
-    assert record.reason.startswith("The protocol runs on CUDA, and torch finds no CUDA device here; ")
+    assert record.reason.startswith("A measurement on a CUDA device was asked for, and there is none here: ")
 
 
 def test_a_network_that_prints_no_numbers_has_failed(request_for, monkeypatch, filled):

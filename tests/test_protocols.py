@@ -28,17 +28,18 @@ def test_modifiers_add_up_in_any_order_under_one_name():
 
 @pytest.mark.parametrize("name", MODIFIERS)
 def test_every_modifier_changes_fields_that_there_are(name):
-    modifier = MODIFIERS[name]
-    part = getattr(find(f"torch+{name}"), modifier.part)
-    assert modifier.changes
-    assert {field: getattr(part, field) for field in modifier.changes} == dict(modifier.changes)
-    assert part != getattr(PROTOCOLS["torch"], modifier.part) or name == "a100"  # which says what is so anyway
+    base = {"faithful": "steady", "cpu": "esc"}.get(name, "torch")  # one where it changes something
+    for part, changes in MODIFIERS[name].parts().items():
+        changed = getattr(find(f"{base}+{name}"), part)
+        assert changes
+        assert {field: getattr(changed, field) for field in changes} == dict(changes)
+        assert changed != getattr(PROTOCOLS[base], part) or name == "a100"  # which says what is so anyway
 
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks\."),
+        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady\."),
         ("esc+cel", r"No modifier of a protocol 'cel'\. Did you mean 'ceil'.*workbench protocols"),
         ("esc+", r"No modifier of a protocol ''\. "),
         ("esc+sdpa+flex", r"Protocol 'esc\+sdpa\+flex': \+sdpa and \+flex both set 'attention'; keep one of them\."),
@@ -74,5 +75,24 @@ def test_every_simpler_protocol_of_the_space_is_in_it():
 def test_the_papers_ways_are_fvcore_s():
     for name in ("esc", "hitsr"):
         mine, fvcore = asdict(find(name)), asdict(find("fvcore"))
-        assert {k for k in mine if mine[k] != fvcore[k]} == {"name", "title"}
+        assert {k for k in mine if mine[k] != fvcore[k]} - {"execution", "timing"} == {"name", "title"}
     assert protocols.find("hooks").counting.parameters == "hook-visible"
+
+
+def test_the_papers_time_on_a_gpu_and_the_project_s_own_way_on_the_cpu():
+    esc, steady = find("esc"), find("steady")
+    assert (esc.timing.warmup, esc.timing.runs, esc.timing.statistic) == (100, 100, "median")
+    assert (esc.execution.device, esc.execution.cudnn_benchmark) == ("cuda", True)
+    assert (steady.execution.device, steady.build.forward, steady.input.lr(4)) == ("cpu", "lean", (64, 64))
+    assert (steady.timing.warmup, steady.timing.runs) == (0, 0)
+    assert find("steady+cuda").execution.device == find("hitsr").execution.device == "cuda"
+    assert find("steady+tf32").execution.tf32
+    assert find("steady+tf32").bound.tf32_products
+    with pytest.raises(UserError, match=r"\+compile and \+graph both set 'compile'; keep one of them\.$"):
+        find("steady+compile+graph")
+
+
+@pytest.mark.parametrize("probe", [p for p in probes.PROBES.values() if not p.real], ids=lambda p: p.name)
+def test_no_count_depends_on_how_time_is_measured(probe):
+    assert find("esc").read(probe.reads, 4) == find("esc+cpu").read(probe.reads, 4)
+    assert not {"execution", "timing"} & set(probe.reads)

@@ -176,8 +176,11 @@ def measure(
         measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
         print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
         for a in answers:
-            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.values[0]:,}"
+            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
             told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
+            if "interval" in a.details:
+                low, high = a.details["interval"]
+                told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
             told += " (an estimate)" if "estimate" in a.details else ""
             print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
@@ -218,6 +221,27 @@ def fits(
                 print(fitting.occupants(*held))
     if as_json:
         _print_json(answers)
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Variants; the first against each other.")],
+    vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
+    precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
+    budget: Annotated[float, typer.Option(help="Seconds after which no further round begins.")] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    from workbench import compare
+
+    found = compare.compare(names, vs, protocol, precision, budget)
+    if as_json:
+        _print_json(found.as_object())
+        return
+    for sentence in found.sentences():
+        print(sentence)
+    print(found.conditions())
 
 
 @app.command()

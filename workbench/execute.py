@@ -11,8 +11,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, fresh, interrupts, machine, models, probes, protocols, store
-from workbench.spec import Build, Execution, Protocol, Record, Status, UserError, Variant, unknown
+from workbench import environment, fresh, interrupts, machine, models, probes, protocols, store, timing
+from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -186,12 +186,14 @@ def _measure(request: Request) -> probes.Reading:
 
 def _run(request: Request) -> probes.Reading:
     """A probe's value of the network at work, and the state the machine was in."""
-    watch = machine.Watch(request.protocol.execution.device)
-    threads = _prepare(request.protocol.execution)
-    model, x = real(request.variant, request.protocol)
-    watch.begin(threads)
-    reading = request.probe.measure(model, x, request.protocol)
-    return probes.Reading(reading.values, reading.details | {"threads": threads, "state": watch.end()})
+    execution = request.protocol.execution
+    watch = machine.Watch(execution.device)
+    timing.device(execution)
+    with timing.set_up(execution) as settings:
+        model, x = real(request.variant, request.protocol)
+        watch.begin(settings["threads"])
+        reading = request.probe.measure(model, x, request.protocol)
+        return probes.Reading(reading.values, settings | reading.details | {"state": watch.end()})
 
 
 def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
@@ -203,22 +205,6 @@ def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
     model = _built(variant.name, protocol.build, "cpu")
     x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
     return model.to(device, dtype), x.to(device, dtype)
-
-
-def _prepare(execution: Execution) -> int:
-    """Set this process up as a protocol wants it; how many threads it computes with."""
-    import torch
-
-    if execution.device == "cuda" and not torch.cuda.is_available():
-        raise UserError(
-            "The protocol runs on CUDA, and torch finds no CUDA device here; `workbench doctor` says why, and once "
-            "there is one, measure with --force."
-        )
-    threads = machine.threads(execution.threads)
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.benchmark = execution.cudnn_benchmark
-    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = True, execution.tf32
-    return threads
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:

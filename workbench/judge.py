@@ -140,7 +140,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
 
     def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
         if record is not None and record.status == "ok":
-            more.setdefault("measured", record.values[0] / column.factor)
+            more.setdefault("measured", record.value / column.factor)
             more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
             more.setdefault("disturbed", tuple(record.details.get("state", {}).get("why", ())))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
@@ -157,20 +157,27 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         return _estimated(empty, row, column, known, f"needs {column.needs}")
     if record is None:
         command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
+        if probes.PROBES[column.probe].timed:
+            return found("not printed" if printed is None else "not measured", f"needs {column.needs}: {command}")
         return found("not measured", f"{UNASKED}: {command}")
     if record.status != "ok":
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:
         return found("not printed", "the paper leaves the cell empty", record)
-    value = Decimal(record.values[0]) / Decimal(column.factor)
+    if probes.PROBES[column.probe].timed:
+        own = f"{record.value / column.factor:.4g} {column.unit} on {record.machine}"
+        if abs(record.value / column.factor / float(printed) - 1) <= column.tolerance:
+            return found("reproduced", f"{own}, within {column.tolerance:.0%} of the printed figure", record)
+        return found("differs", f"{own}: another machine's figures compare as ratios of networks only", record)
+    value = Decimal(record.value) / Decimal(column.factor)
     searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
     seen = {"fits": looked.fits, "distinct": looked.distinct, "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
-        return found("reproduced", f"{record.values[0]:,} rounds to the printed digits", record, **seen)
+        return found("reproduced", f"{record.value:,} rounds to the printed digits", record, **seen)
     if cuts_to(value, printed):
-        return found("explained", f"{record.values[0]:,} was cut off, not rounded", record, **seen)
-    own = f"{protocol} gives {record.values[0]:,}"
+        return found("explained", f"{record.value:,} was cut off, not rounded", record, **seen)
+    own = f"{protocol} gives {record.value:,}"
     if looked is None:
         more = f"workbench explain {table.id} --cell {row.method}:x{row.scale}:{column.id}"
         return found("differs", f"{own}; other protocols were not tried yet: {more}", record)
@@ -186,7 +193,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
         return found("explained", f"{gives}, which {how}; {looked}; {own}", record, **other, **seen)
     told = f"unexplained: none of {looked.tried} protocols ({looked.distinct} distinct figures) gives it"
-    if looked.values[name] == record.values[0]:
+    if looked.values[name] == record.value:
         return found("differs", f"{told}; {own}, which is nearest", record, **seen)
     return found("differs", f"{told}; the nearest, {gives}; {own}", record, **other, **seen)
 
@@ -202,8 +209,8 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
         return replace(empty, why=f"{needs}; {UNASKED} of an estimate: {command}")
     if record.status != "ok":
         return replace(empty, why=f"{needs}; no estimate: {record.status}: {record.reason}")
-    value = record.values[0] / column.factor
-    spared = lean.values[0] / column.factor if lean is not None and lean.status == "ok" else None
+    value = record.value / column.factor
+    spared = lean.value / column.factor if lean is not None and lean.status == "ok" else None
     known_cell = replace(empty, estimate=value, lean=spared)
     if known_cell.difference is None:
         return replace(known_cell, verdict="not printed", why="the paper leaves the cell empty")
@@ -266,8 +273,9 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
 
 
 def measurable(column: Column) -> bool:
-    """Whether this version can measure a column, or estimate it."""
-    return column.probe in probes.PROBES or column.estimate in probes.PROBES
+    """Whether this version can check a column on any machine: count it, or estimate it."""
+    counted = column.probe in probes.PROBES and not probes.PROBES[column.probe].timed
+    return counted or column.estimate in probes.PROBES
 
 
 def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:

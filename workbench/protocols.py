@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 from workbench.devices import DEVICES
-from workbench.spec import Counting, Protocol, UserError, unknown
+from workbench.spec import Build, Counting, Execution, Input, Protocol, Timing, UserError, unknown
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,12 @@ class Modifier:
     """The field of Protocol that it changes."""
     changes: Mapping[str, Any]
     """Fields of that part, and what they become."""
+    also: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The same of other parts, where one thing is said to both a measurement and an estimate."""
+
+    def parts(self) -> Mapping[str, Mapping[str, Any]]:
+        """Every part that it changes, and how."""
+        return {self.part: self.changes, **self.also}
 
 
 PROTOCOLS: dict[str, Protocol] = {
@@ -33,8 +39,14 @@ PROTOCOLS: dict[str, Protocol] = {
         Protocol(
             "esc",
             "ESC (ICCV 2025): HR 1280x720, LR side floor(side / scale), fvcore's convention, naive attention to count",
+            execution=Execution(device="cuda", cudnn_benchmark=True),
+            timing=Timing(warmup=100, runs=100, statistic="median"),
         ),
-        Protocol("hitsr", "HiT-SR (ECCV 2024): HR 1280x720, LR side floor(side / scale), fvcore's convention"),
+        Protocol(
+            "hitsr",
+            "HiT-SR (ECCV 2024): HR 1280x720, LR side floor(side / scale), fvcore's convention",
+            execution=Execution(device="cuda"),
+        ),
         Protocol(
             "fvcore",
             "fvcore at HR 1280x720: convolutions, linear layers, matrix products, einsum, norms, adaptive pooling and "
@@ -50,6 +62,13 @@ PROTOCOLS: dict[str, Protocol] = {
             "hooks on modules, with the rules of thop: what has no module of its own, or no rule, is not seen",
             counting=Counting(convention="hooks", parameters="hook-visible"),
         ),
+        Protocol(
+            "steady",
+            "what a user runs, on a size that a CPU can repeat: HR 256x256 (LR 64x64 at x4), the lean forward, on the "
+            "CPU, until the median is known to 2 %",
+            input=Input(hr=(256, 256)),
+            build=Build(forward="lean"),
+        ),
     )
 }
 
@@ -63,6 +82,7 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("sdpa", "attention through torch's fused kernel", "build", {"attention": "sdpa"}),
         Modifier("flex", "attention through torch's flex attention", "build", {"attention": "flex"}),
         Modifier("lean", "the forward that computes the same with less", "build", {"forward": "lean"}),
+        Modifier("faithful", "the forward in the official code's order of work", "build", {"forward": "faithful"}),
         Modifier("unshifted", "no window is shifted, whatever the architecture says", "build", {"shifted": False}),
         Modifier("unpadded", "pixels that the network adds are not counted", "counting", {"padding": False}),
         Modifier("no-layer-norm", "layer norms are not counted", "counting", {"layer_norm": False}),
@@ -86,8 +106,21 @@ MODIFIERS: dict[str, Modifier] = {
             {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
         *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
-        Modifier("tf32", "float32 matrix products may run as TF32 too", "bound", {"tf32_products": True}),
-        Modifier("no-tf32", "float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}),
+        Modifier(
+            "tf32",
+            "float32 matrix products may run as TF32 too",
+            "bound",
+            {"tf32_products": True},
+            {"execution": {"tf32": True}},
+        ),
+        Modifier(
+            "no-tf32", "in a bound, float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}
+        ),
+        Modifier("cuda", "measured on a CUDA device", "execution", {"device": "cuda"}),
+        Modifier("cpu", "measured on the CPU", "execution", {"device": "cpu"}),
+        Modifier("compile", "measured through torch.compile", "execution", {"compile": "compile"}),
+        Modifier("graph", "measured as the replay of a CUDA graph", "execution", {"compile": "graph"}),
+        Modifier("one-thread", "measured in one thread of the CPU", "execution", {"threads": 1}),
     )
 }
 
@@ -112,11 +145,11 @@ def find(name: str) -> Protocol:
     for modifier in modifiers:
         if modifier not in MODIFIERS:
             raise unknown("modifier of a protocol", modifier, MODIFIERS, "workbench protocols")
-        found = MODIFIERS[modifier]
-        for field in found.changes:
-            if (other := changed.setdefault((found.part, field), modifier)) != modifier:
-                raise UserError(f"Protocol {name!r}: +{other} and +{modifier} both set {field!r}; keep one of them.")
-        protocol = replace(protocol, **{found.part: replace(getattr(protocol, found.part), **found.changes)})
+        for part, changes in MODIFIERS[modifier].parts().items():
+            for key in changes:
+                if (other := changed.setdefault((part, key), modifier)) != modifier:
+                    raise UserError(f"Protocol {name!r}: +{other} and +{modifier} both set {key!r}; keep one of them.")
+            protocol = replace(protocol, **{part: replace(getattr(protocol, part), **changes)})
     if not modifiers:
         return protocol
     ordered = [m for m in MODIFIERS if m in modifiers]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -141,6 +142,22 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Timing:
+    """How often a network runs when its time is measured, and what figure its runs give."""
+
+    warmup: int = 0
+    """Runs before the first that counts; 0: until they are steady, by the rule of `timing.warm`."""
+    runs: int = 0
+    """Runs that count; 0: until the interval of the figure is narrower than `precision`, or `budget` is spent."""
+    precision: float = 0.02
+    """Width of that interval, as a fraction of the figure."""
+    budget: float = 10.0
+    """Seconds after which no further run begins, where `runs` is 0."""
+    statistic: Literal["median", "mean"] = "median"
+    """What the runs are summed up by, on reading."""
+
+
+@dataclass(frozen=True)
 class Protocol:
     """A named way to measure. Its parts are read one by one, so that a change stales only what reads it."""
 
@@ -153,6 +170,7 @@ class Protocol:
     planning: Planning = field(default_factory=Planning)
     bound: Bound = field(default_factory=Bound)
     execution: Execution = field(default_factory=Execution)
+    timing: Timing = field(default_factory=Timing)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.
@@ -198,6 +216,17 @@ class Record:
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Machine, versions, commit: the provenance."""
     schema: int = SCHEMA
+
+    @property
+    def value(self) -> float:
+        """The figure: of repetitions the statistic that the protocol's timing names, else the first value.
+
+        The values of a search are no repetitions; its first is that of the simplest protocol.
+        """
+        statistic = self.conditions.get("timing", {}).get("statistic")
+        if statistic is None or len(self.values) == 1:
+            return self.values[0]
+        return statistics.fmean(self.values) if statistic == "mean" else statistics.median(self.values)
 
 
 @dataclass(frozen=True)

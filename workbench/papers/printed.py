@@ -9,8 +9,7 @@ from importlib import resources
 
 from workbench.spec import Column, Row
 
-GPU = "a CUDA GPU and a probe that this version does not have"
-LATENCY = Column("latency_ms", "Latency", "ms", "latency", 1e-3, "low", GPU)
+LATENCY = Column("latency_ms", "Latency", "ms", "latency", 1e-3, "low", "a CUDA GPU")
 MEMORY = Column("memory_mb", "Memory", "MB", "memory", 2**20, "low", "a CUDA GPU", estimate="planned-memory")
 FLOPS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
 PARAMS = Column("params_k", "Params", "K", "params", 1e3, "low", "nothing")

@@ -74,6 +74,7 @@ PROBES: dict[str, Probe] = {
         Probe("roofline", "seconds", 1, ("input", "build", "bound")),
         Probe("planned-memory", "bytes", 1, ("input", "build", "planning")),
         Probe("planned-memory-search", "bytes", 1, ("input.hr", "input.batch", "planning"), across="planned-memory"),
+        Probe("latency", "seconds", 1, ("input", "build", "execution", "timing"), timed=True, real=True, apart=True),
         Probe("memory", "bytes", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
         Probe("energy", "joules", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
     )

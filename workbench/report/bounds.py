@@ -73,7 +73,7 @@ def read(table: Table, known: Mapping[str, Record], device: str = "a100") -> lis
             of, flops = record.details, row.printed.get(counted.id) if counted else None
             found.append(
                 Bounded(
-                    row.method, row.scale, float(row.printed[column.id]) * column.factor, record.values[0],
+                    row.method, row.scale, float(row.printed[column.id]) * column.factor, record.value,
                     of["memory_bound_share"], of["launch_share"], of["host_bound"],
                     float(flops) * counted.factor if counted and flops else None,
                 )

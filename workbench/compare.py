@@ -1,0 +1,266 @@
+"""Which network is faster, and by how much: runs in turns, ratios round by round, an interval for each."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from workbench import environment, execute, models, protocols, timing
+from workbench.spec import Protocol, UserError, Variant
+from workbench.timing import Clock, Sample, Warmup
+
+FIRST_LOOK = 40
+"""Rounds before the intervals are looked at for the first time: an early look is wrong most often."""
+
+ROUNDS = 10_000
+"""Rounds after which it ends, whatever the budget."""
+
+Ended = Literal["precise", "budget", "rounds"]
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """What was timed: in each round one run of each entrant, in an order drawn anew."""
+
+    seconds: tuple[tuple[float, ...], ...]
+    """By round, then by entrant."""
+    order: tuple[tuple[int, ...], ...]
+    """By round, the entrants as they ran."""
+    warmup: tuple[Warmup, ...]
+    """By entrant."""
+    ended: Ended
+    """Why there was no further round."""
+    took: float
+    """Seconds in sum, warm-up included."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times faster one entrant is than another: the other's time over its own."""
+
+    of: str
+    over: str
+    median: float
+    """Of the ratios of the rounds."""
+    low: float
+    high: float
+    """Ends of the interval that holds the true ratio with `timing.LEVEL`."""
+    probability: float
+    """Share of rounds in which it took less time; a tie counts half."""
+
+    @property
+    def width(self) -> float:
+        """The interval's, as a fraction."""
+        return self.high / self.low - 1
+
+    @property
+    def equal(self) -> bool:
+        """Whether the interval holds 1."""
+        return self.low <= 1 <= self.high
+
+    def __str__(self) -> str:
+        """`esc-x4 is 3.6x [3.5, 3.7] faster than hit-srf-x4`."""
+        if self.equal:
+            return f"{self.of} and {self.over} are equally fast within {max(1 / self.low, self.high) - 1:.1%}"
+        word, ends = "faster", (self.median, self.low, self.high)
+        if self.median < 1:
+            word, ends = "slower", (1 / self.median, 1 / self.high, 1 / self.low)
+        middle, low, high = _rounded(*ends)
+        return f"{self.of} is {middle}x [{low}, {high}] {word} than {self.over}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A finished comparison, and under what it was made."""
+
+    entrants: tuple[Variant, ...]
+    ratios: tuple[Ratio, ...]
+    rounds: Rounds
+    protocol: Protocol
+    settings: dict[str, Any]
+    """torch's switches, as `timing.set_up` says them."""
+    device: str
+    """The hardware that ran, in words."""
+    precision: float
+    budget: float
+    seed: int
+    """Of the orders; drawn from the system's entropy."""
+
+    def sentences(self) -> Iterator[str]:
+        """One for each ratio, with the hardware named; what was not reached is said."""
+        count, reached = len(self.rounds.seconds), self.rounds.ended == "precise"
+        for ratio in self.ratios:
+            told = f"{ratio} on {self.device}: {ratio.of} took less time in {ratio.probability:.0%} of {count} rounds"
+            if not reached and ratio.width >= self.precision:
+                spent = f"{self.budget:g} s" if self.rounds.ended == "budget" else f"{count} rounds"
+                told += f"; after {spent} its interval is still {ratio.width:.1%} wide, not {self.precision:.1%}"
+            yield told
+
+    def conditions(self) -> str:
+        """`protocol steady: HR 256x256, float32, batch 1, naive attention, lean forward, cpu, 2 threads`."""
+        given, build = self.protocol.input, self.protocol.build
+        lr = sorted(
+            {e.scale: f"{'x'.join(map(str, given.lr(e.scale)[::-1]))} at x{e.scale}" for e in self.entrants}.items()
+        )
+        parts = [
+            f"HR {given.hr[1]}x{given.hr[0]} (LR {', '.join(text for _, text in lr)})",
+            given.dtype,
+            f"batch {given.batch}",
+            f"{build.attention} attention",
+            f"{build.forward} forward",
+            self.settings["device"],
+            f"{self.settings['threads']} thread{'s' if self.settings['threads'] > 1 else ''}",
+        ]
+        if self.settings["compile"] != "none":
+            parts.append({"compile": "torch.compile", "graph": "CUDA graph"}[self.settings["compile"]])
+        return f"protocol {self.protocol.name}: {', '.join(parts)}"
+
+    def as_object(self) -> dict[str, Any]:
+        """Everything, raw times included, as JSON has it."""
+        return {
+            "sentences": list(self.sentences()),
+            "ratios": [vars(r) | {"equal": r.equal} for r in self.ratios],
+            "level": timing.LEVEL,
+            "protocol": self.protocol.name,
+            "conditions": {e.name: self.protocol.read(("input", "build", "execution"), e.scale) for e in self.entrants},
+            "settings": self.settings,
+            "device": self.device,
+            "machine": environment.machine(),
+            "environment": environment.capture(),
+            "precision": self.precision,
+            "budget": self.budget,
+            "seed": self.seed,
+            "ended": self.rounds.ended,
+            "took": self.rounds.took,
+            "entrants": [e.name for e in self.entrants],
+            "warmup": [vars(w) for w in self.rounds.warmup],
+            "seconds": self.rounds.seconds,
+            "order": self.rounds.order,
+        }
+
+
+def compare(
+    names: Sequence[str],
+    vs: str | None = None,
+    protocol: str = "steady",
+    precision: float = 0.02,
+    budget: float = 120.0,
+    clock: Clock = time.perf_counter,
+) -> Comparison:
+    """Time networks in turns in this process: the first against each other one, or each against `vs`.
+
+    The same name twice is two networks of one kind, whose ratio should be 1: a test of the machine.
+    """
+    if not precision > 0 or not budget > 0:
+        raise UserError(
+            f"--precision {precision:g} and --budget {budget:g} were given; both must be above 0, such as 0.02 and 120."
+        )
+    entrants, pairs = _matched([models.find(n) for n in names], None if vs is None else models.find(vs))
+    way, seed = protocols.find(protocol), secrets.randbits(64)
+    timing.device(way.execution)  # refused before the first network is built
+    with ExitStack() as stack:
+        settings = stack.enter_context(timing.set_up(way.execution))
+        runs = [_run(entrant, way, clock) for entrant in entrants]
+        rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock)
+    ratios = tuple(ratio(rounds, entrants[a].name, entrants[b].name, a, b) for a, b in pairs)
+    device = _device(way.execution.device)
+    return Comparison(entrants, ratios, rounds, way, settings, device, precision, budget, seed)
+
+
+def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Variant, ...], list[tuple[int, int]]]:
+    """Who runs, and whose ratio to whom is asked for."""
+    if base is None:
+        entrants, pairs = tuple(named), [(0, i) for i in range(1, len(named))]
+    else:
+        others = list(named)
+        if base in others:
+            others.remove(base)
+        entrants, pairs = (*others, base), [(i, len(others)) for i in range(len(others))]
+    if not pairs:
+        raise UserError(
+            f"A comparison takes two networks, and {len(entrants)} was named: {entrants[0].name}. Name another one: "
+            f"workbench compare {entrants[0].name} imdn-x{entrants[0].scale}"
+        )
+    return entrants, pairs
+
+
+def _run(variant: Variant, protocol: Protocol, clock: Clock) -> Callable[[], Sample]:
+    """A network on its device, as a run that is timed; an output that is not finite is refused."""
+    model, x = execute.real(variant, protocol)
+    call = timing.prepared(model, x, protocol.execution)
+    try:
+        timing.checked(call())
+    except ValueError as error:
+        raise UserError(f"{variant.name} cannot be compared: {error}. Compare it without, or mend it.") from error
+    return lambda: timing.sample(call, protocol.execution.device, clock)
+
+
+def _device(kind: str) -> str:
+    if kind == "cpu":
+        seen = environment.capture()
+        return f"{seen['cpu']}, {seen['cores']} cores"
+    import torch
+
+    return str(torch.cuda.get_device_name())
+
+
+def play(
+    runs: Sequence[Callable[[], Sample]],
+    pairs: Sequence[tuple[int, int]],
+    precision: float,
+    budget: float,
+    generator: np.random.Generator,
+    clock: Clock = time.perf_counter,
+) -> Rounds:
+    """Rounds of one run each, in random order, until each pair's interval is narrow enough or the time is spent.
+
+    What a machine does to all alike (a clock that sinks, a neighbour that works) is in both times of a round and not
+    in their ratio. Warm-up takes a quarter of the budget at most. At least `timing.FLOOR` rounds are played.
+    """
+    start = clock()
+    warmup = tuple(timing.warm(run, 0, budget / 4 / len(runs), clock) for run in runs)
+    seconds, order = list[tuple[float, ...]](), list[tuple[int, ...]]()
+    look = FIRST_LOOK
+    ended: Ended = "rounds"
+    while len(seconds) < ROUNDS:
+        turns = tuple(int(i) for i in generator.permutation(len(runs)))
+        times = {i: runs[i]().seconds for i in turns}
+        order.append(turns)
+        seconds.append(tuple(times[i] for i in range(len(runs))))
+        if len(seconds) == look:
+            if all(_narrow(seconds, a, b, precision) for a, b in pairs):
+                ended = "precise"
+                break
+            look = timing.next_look(look)
+        if len(seconds) >= timing.FLOOR and clock() - start >= budget:
+            ended = "budget"
+            break
+    return Rounds(tuple(seconds), tuple(order), warmup, ended, clock() - start)
+
+
+def _narrow(seconds: Sequence[Sequence[float]], a: int, b: int, precision: float) -> bool:
+    low, high = timing.interval([math.log(t[b] / t[a]) for t in seconds])
+    return math.expm1(high - low) < precision
+
+
+def ratio(rounds: Rounds, of: str, over: str, a: int, b: int) -> Ratio:
+    """What the rounds say of one pair, in logarithms, so that it is the same read from either side."""
+    logs = np.log([t[b] / t[a] for t in rounds.seconds])
+    low, high = timing.interval(list(logs))
+    probability = float(np.mean(logs > 0) + np.mean(logs == 0) / 2)
+    return Ratio(of, over, math.exp(float(np.median(logs))), math.exp(low), math.exp(high), probability)
+
+
+def _rounded(middle: float, low: float, high: float) -> tuple[str, str, str]:
+    """As many digits as the interval bears, and at least so many that an end above 1 does not read as 1."""
+    decimals = max(1, math.ceil(-math.log10(max(high - low, 1e-6))))
+    while decimals < 6 and float(f"{low:.{decimals}f}") <= 1:
+        decimals += 1
+    return f"{middle:.{decimals}f}", f"{low:.{decimals}f}", f"{high:.{decimals}f}"
