@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import models, papers, probes, reproduce
+from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
@@ -25,10 +25,15 @@ LAYERS = (
 )
 """A room imports rooms of layers above its own here, never one beside it or below."""
 
-ALONE = {"models", "probes", "papers"}
+ALONE = {"models", "probes", "papers", "cli"}
 """Folders that are lists: their entries import what folders and private files share, and never each other."""
 
-SHARED = {"models": {"parts"}, "probes": {"arithmetic", "prices", "running"}, "papers": {"printed"}}
+SHARED = {
+    "models": {"parts"},
+    "probes": {"arithmetic", "prices", "running"},
+    "papers": {"printed"},
+    "cli": {"options"},
+}
 """What the entries of such a folder share; its __init__ is what all of them may know."""
 
 PACKAGE = Path(models.__file__).resolve().parent.parent
@@ -89,6 +94,7 @@ def test_imports_run_one_way(file):
         ("store.py", "def late():\n    from workbench import execute"),
         ("report/html.py", "from workbench import progress"),
         ("execute.py", "from . import cli"),
+        ("cli/checking.py", "from .measuring import measure"),
     ],
 )
 def test_the_test_above_would_see_a_breach(file, text):
@@ -134,6 +140,10 @@ def test_every_probe_file_is_listed():
 
 def test_every_paper_file_is_listed():
     assert entries("papers", ["printed"]) == {p.__name__.rpartition(".")[2] for p in papers.PAPERS}
+
+
+def test_every_file_of_commands_is_listed():
+    assert entries("cli", ["options"]) == {g.__name__.rpartition(".")[2] for g in cli.GROUPS}
 
 
 def test_every_notebook_is_listed(root):

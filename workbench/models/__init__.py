@@ -90,17 +90,15 @@ def create(name: str, device: str = "cpu", attention: str | None = None, forward
 
 
 def _check(device: str) -> None:
-    """Refuse a device that torch cannot put a tensor on, with those that it can."""
+    """Refuse a device that torch cannot put a tensor on."""
     import torch
 
     try:
         torch.empty(0, device=torch.device(device))
     except Exception as error:  # torch has a kind for each: no such name, not built for it, no such card
-        mps = ["mps"] if torch.backends.mps.is_available() else []
-        usable = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *mps, "meta"]
         raise UserError(
-            f"No network can be made on device {device!r}: torch {torch.__version__} can use {', '.join(usable)} here."
-            " What this machine lacks, and what to do: workbench doctor"
+            f"No network can be made on device {device!r}: torch {torch.__version__} cannot put a tensor there."
+            " 'cpu' and 'meta' work with every torch; what else this machine has, and what it lacks: workbench doctor"
         ) from error
 
 

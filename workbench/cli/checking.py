@@ -1,0 +1,78 @@
+"""The commands that hold printed figures against measured ones: table, explain."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from workbench.spec import UserError
+
+from .options import Commands, Json, Records, look, print_json
+
+
+def table(
+    name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
+    format: Annotated[str | None, typer.Option("--format", help="md, csv, tex, html or json [md].")] = None,
+    bounds: Annotated[
+        str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
+    ] = None,
+    records: Records = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+) -> None:
+    """Print a published table: every printed figure, the measured one beside it, and a verdict."""
+    from workbench import judge, papers, report
+
+    if as_json and format not in (None, "json"):
+        raise UserError(f"--json and --format {format} ask for two formats; give one of them.")
+    chosen = papers.find_table(name)
+    format = "json" if as_json else format or "md"
+    known = look(records).newest()
+    if bounds is not None:
+        from workbench.report import bounds as beside
+
+        sys.stdout.write(beside.render(chosen, known, bounds, format))
+        return
+    sys.stdout.write(report.render(chosen, judge.judge(chosen, known), format))
+
+
+def explain(
+    name: Annotated[str | None, typer.Argument(metavar="[TABLE]", help="A table of `workbench tables`.")] = None,
+    cell: Annotated[list[str] | None, typer.Option(help="METHOD[:xSCALE][:COLUMN] of the table; repeatable.")] = None,
+    variant: Annotated[str | None, typer.Option(metavar="NAME", help="A variant, for a figure of your own.")] = None,
+    macs: Annotated[str | None, typer.Option(metavar="FIGURE", help="As printed: 244.2G.")] = None,
+    params: Annotated[str | None, typer.Option(metavar="FIGURE", help="As printed: 772K.")] = None,
+    records: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Search the known protocols for one that gives a printed figure, and say how many were tried and fit."""
+    from workbench import detective, papers, report, store
+
+    folder = records or store.default()
+    if (name is None) == (variant is None):
+        raise UserError("Explain what? Give a table (workbench explain esc-table2), or --variant NAME with a figure.")
+    if name is not None:
+        if macs or params:
+            raise UserError("--macs and --params are figures of a --variant; cells of a table are named by --cell.")
+        chosen = papers.find_table(name)
+        cells = detective.table(chosen, cell or (), folder)
+        if as_json:
+            print_json([report.as_object(c) for c in cells])
+        else:
+            sys.stdout.write(report.findings(chosen, cells))
+        return
+    if cell or not (macs or params):
+        raise UserError(f"For --variant {variant}, give the printed figure: --macs 244.2G, --params 772K, or both.")
+    found = []
+    for probe, figure in (("macs", macs), ("params", params)):
+        if figure:
+            search, _ = detective.figure(str(variant), probe, figure, folder)
+            found.append(report.as_finding(str(variant), probe, figure, search))
+    if as_json:
+        print_json(found)
+    else:
+        sys.stdout.write("".join(report.finding(f) for f in found))
+
+
+COMMANDS: Commands = {"table": table, "explain": explain}

@@ -1,0 +1,89 @@
+"""The commands that say what there is: networks, protocols, probes, tables, devices, records, this machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from .options import Commands, Json, Records, listing, look
+
+
+def variants(as_json: Json = False) -> None:
+    """List the networks: name, model, family, scale, paper."""
+    from workbench.models import VARIANTS
+
+    rows = [vars(v) for v in VARIANTS.values()]
+    listing(rows, as_json, ("name", "model", "family", "scale", "paper"))
+
+
+def protocols(as_json: Json = False) -> None:
+    """List the named ways to measure, and the modifiers that change one: esc+ceil."""
+    from workbench.protocols import MODIFIERS, PROTOCOLS
+
+    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in MODIFIERS.values()]
+    listing([asdict(p) for p in PROTOCOLS.values()] + modifiers, as_json, ("name", "title"))
+
+
+def probes(as_json: Json = False) -> None:
+    """List the quantities that can be measured."""
+    from workbench.probes import PROBES
+
+    listing([asdict(p) for p in PROBES.values()], as_json, ("name", "unit", "version"))
+
+
+def tables(as_json: Json = False) -> None:
+    """List the published tables that can be checked."""
+    from workbench.papers import TABLES
+
+    rows = [
+        {"id": t.id, "source": t.source, "title": t.title, "protocol": t.protocol, "rows": len(t.rows)}
+        for t in TABLES.values()
+    ]
+    listing(rows, as_json, ("id", "source", "title"))
+
+
+def list_devices(as_json: Json = False) -> None:
+    """List the devices that lower bounds of the time can be computed for."""
+    from workbench.devices import CPU, DEVICES
+
+    rows = [asdict(d) for d in DEVICES.values()]
+    rows.append(dict.fromkeys(rows[0]) | {"name": CPU, "title": "this machine", "source": "measured when asked for"})
+    listing(rows, as_json, ("name", "title", "source"))
+
+
+def list_records(
+    sql: Annotated[str | None, typer.Option("--sql", help="A query over the table `records`.")] = None,
+    records: Records = None,
+    as_json: Json = False,
+) -> None:
+    """Show the newest record of each measurement, or ask all of them in SQL."""
+    from workbench import store
+
+    contents = look(records)
+    if sql is not None:
+        found = contents.query(sql)
+        print(store.frame_to_json(found) if as_json else found.to_string(index=False))
+        return
+    newest = [store.to_json(r) for r in contents.newest().values()]
+    listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
+
+
+def doctor(records: Records = None, as_json: Json = False) -> None:
+    """Say what this machine can and cannot measure, and what to do about it."""
+    from workbench import doctor, store
+
+    findings = doctor.examine(records or store.default())
+    listing([vars(f) for f in findings], as_json, ("what", "state", "found", "advice"))
+
+
+COMMANDS: Commands = {
+    "variants": variants,
+    "protocols": protocols,
+    "probes": probes,
+    "tables": tables,
+    "devices": list_devices,
+    "records": list_records,
+    "doctor": doctor,
+}

@@ -1,0 +1,108 @@
+"""The commands that run networks or count them: measure, compare, reproduce."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from workbench.spec import UserError
+
+from .options import Commands, Json, Records, Results, print_json, read
+
+if TYPE_CHECKING:
+    from workbench.spec import Status
+
+LONGEST = 1_000_000
+"""Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
+
+OUTCOMES: dict[Status, str] = {
+    "failed": "failed",
+    "timeout": "timed out",
+    "out-of-memory": "ran out of memory",
+    "unsupported": "unsupported",
+}
+
+
+def measure(
+    names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
+    probe: Annotated[
+        list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all that counts].")
+    ] = None,
+    protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
+    records: Records = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
+    apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds for one measurement; implies --apart.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Measure what is missing or stale, append it to the records, and print what is now known."""
+    from workbench import execute, progress, store
+    from workbench.probes import PROBES
+
+    if timeout is not None and not 0 < timeout <= LONGEST:
+        raise UserError(
+            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
+            " no limit."
+        )
+    folder = records or store.default()
+    probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
+    wanted = execute.requests(names, probes, protocol or ["esc"])
+    known = read(folder).newest()
+    todo = execute.missing(wanted, known, force)
+    how = execute.apart(timeout) if apart or timeout is not None else execute.measure
+    fresh = progress.measure(todo, folder, how)
+    known |= {r.identity: f for r, f in zip(todo, fresh, strict=True)}
+    answers = [execute.answer(r, known) for r in wanted]
+    if as_json:
+        print_json([store.to_json(a) for a in answers])
+    else:
+        counts = Counter(r.status for r in fresh)
+        without = " and ".join(f"{counts[status]} {told}" for status, told in OUTCOMES.items() if counts[status])
+        measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
+        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
+        for a in answers:
+            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
+            told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
+            if "interval" in a.details:
+                low, high = a.details["interval"]
+                told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
+            told += " (an estimate)" if "estimate" in a.details else ""
+            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
+    return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
+
+
+def compare(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Variants; the first against each other.")],
+    vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
+    protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
+    precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
+    budget: Annotated[float, typer.Option(help="Seconds after which no further round begins.")] = 120.0,
+    as_json: Json = False,
+) -> None:
+    """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    from workbench import compare
+
+    found = compare.compare(names, vs, protocol, precision, budget)
+    if as_json:
+        print_json(found.as_object())
+        return
+    for sentence in found.sentences():
+        print(sentence)
+    print(found.conditions())
+
+
+def reproduce(
+    quick: Annotated[bool, typer.Option("--quick", help="Measure the x4 networks only.")] = False,
+    records: Records = None,
+    results: Results = None,
+) -> None:
+    """Measure what the tables need, run the notebooks, and write tables, figures and report."""
+    from workbench import reproduce, store
+
+    reproduce.run(quick, records or store.default(), results or store.default().parent)
+
+
+COMMANDS: Commands = {"measure": measure, "compare": compare, "reproduce": reproduce}
