@@ -35,9 +35,12 @@ def test_every_network_is_recorded_for_the_pinned_torch() -> None:
     assert all(set(found) == {"compile", "onnx"} for found in RECORDED["models"].values())
 
 
-@pytest.mark.parametrize("model", [family.models[0] for family in models.FAMILIES])
+@pytest.mark.parametrize("model", ["esc", "omnisr", "carn", "imdn"])
 def test_dynamo_captures_what_is_recorded_to_compile(model: str) -> None:
-    """One graph of the whole network, as torch.compile(fullgraph=True) would take it; nothing is run or generated."""
+    """One graph of the whole network, as torch.compile(fullgraph=True) would take it; nothing is run or generated.
+
+    A sample, because a capture takes seconds: `tests/bench/exports.py` takes all of them.
+    """
     torch._dynamo.reset()
     net = models.create(f"{model}-x2", device="meta")
     recorded = RECORDED["models"][model]["compile"] == "ok"
@@ -50,7 +53,7 @@ def test_dynamo_captures_what_is_recorded_to_compile(model: str) -> None:
             assert recorded, "it compiles now: run tests/bench/exports.py and make readme"
 
 
-SAMPLED = ("esc-x4", "esc-light-x2", "elan-light-x4", "omnisr-x4", "asid-d8-x4", "hit-srf-x3", "imdn-x3", "rdn-x4")
+SAMPLED = ("esc-light-x4", "elan-light-x4", "omnisr-x4", "asid-d8-x4", "imdn-x3")
 
 
 def test_readme_sums_up_the_verdicts_that_are_kept() -> None:
