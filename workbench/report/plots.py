@@ -77,7 +77,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     columns = [c for c in table.columns if c.id in figure.columns]
     scales = sorted({r.scale for r in table.rows})
     methods = list(dict.fromkeys(r.method for r in table.rows))
-    canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.6), layout="constrained")
+    canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.8), layout="constrained")
     panels = canvas.subplots(1, len(scales), sharey=True, sharex=True, squeeze=False)[0]
     at = {m: len(methods) - 1 - i for i, m in enumerate(methods)}
     for panel, scale in zip(panels, scales, strict=True):
@@ -129,4 +129,4 @@ def _legend(canvas: matplotlib.figure.Figure, columns: Sequence[Any]) -> None:
         Line2D([], [], marker="o", markerfacecolor="white", label="explained", **grey),
         Line2D([], [], marker="x", label="differs", **grey),
     ]
-    canvas.legend(handles=entries, loc="outside lower left", ncols=len(entries), fontsize=8)
+    canvas.legend(handles=entries, loc="outside lower left", ncols=4, fontsize=8)
