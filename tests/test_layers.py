@@ -17,6 +17,7 @@ LAYERS = (
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge", "anatomy", "fits"},
+    {"claims"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},

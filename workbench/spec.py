@@ -289,3 +289,40 @@ class Figure:
     kind: Literal["agreement"]
     """Which drawing of `report` makes it."""
     columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a claim: a network in a column of a table."""
+
+    variant: str
+    column: str
+    protocol: str = ""
+    """Where it is not that of the table's own cell; what is printed there is then no answer."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A quantitative sentence of a paper's abstract, in a form that can be computed."""
+
+    id: str
+    paper: str
+    sentence: str
+    """What the paper says, in our words."""
+    printed: str
+    """The figure in it, digit for digit; how exact it is meant, its digits say."""
+    relation: Literal["ratio", "difference", "about", "least"]
+    """`of` over `over`; `of` minus `over`; `of` itself, within 5 %; or `of` below every other row of its scale."""
+    unit: str
+    """Of the figure: `x` for a ratio, else as its column prints it."""
+    table: str
+    """The table whose column, rows and protocols it speaks of."""
+    of: Side | None = None
+    """None where no column of ours shows what is claimed."""
+    over: Side | None = None
+    apart: tuple[str, ...] = ()
+    """Methods that `least` leaves out: those of the same authors."""
+    needs: str = ""
+    """What it takes to answer it, where no column shows it."""
+    note: str = ""
+    """What the paper leaves open, and how it is taken here."""

@@ -75,4 +75,16 @@ def explain(
         sys.stdout.write("".join(report.finding(f) for f in found))
 
 
-COMMANDS: Commands = {"table": table, "explain": explain}
+def claims(records: Records = None, as_json: Json = False) -> None:
+    """Say what the papers' abstracts claim: what follows from their own tables, what was found here, what is open."""
+    from workbench import claims
+    from workbench.report import sentences
+
+    judged = claims.judged(look(records).newest())
+    if as_json:
+        print_json([sentences.as_object(j) for j in judged])
+    else:
+        sys.stdout.write(sentences.text(judged))
+
+
+COMMANDS: Commands = {"table": table, "explain": explain, "claims": claims}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.spec import Figure, Table
+from workbench.spec import Claim, Figure, Table
 
 from .printed import FLOPS, PARAMS, QUALITY, RUNTIME, rows
 
@@ -53,3 +53,5 @@ FIGURES = (
         columns=("flops_g", "params_k"),
     ),
 )
+
+CLAIMS: tuple[Claim, ...] = ()

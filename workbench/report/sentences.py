@@ -1,0 +1,79 @@
+"""What papers claim, as text, as JSON and as a part of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from workbench.claims import DERIVED, VERDICTS, Judged
+
+MARKS = {"reproduced": "✓", "planned": "~", "differs": "✗", "open": "·"}
+
+
+def as_object(one: Judged) -> dict[str, Any]:
+    """A claim as JSON shows it."""
+    return {
+        "id": one.claim.id,
+        "paper": one.claim.paper,
+        "claim": one.claim.sentence,
+        "printed": one.claim.printed,
+        "unit": one.claim.unit,
+        "derived": one.derived,
+        "from_print": one.from_print,
+        "verdict": one.verdict,
+        "found": one.found,
+        "estimated": one.estimated,
+        "why": one.why,
+    }
+
+
+def text(judged: Sequence[Judged]) -> str:
+    """Claim by claim: the sentence, what the paper's tables say of it, what was found here."""
+    lines = []
+    for one in judged:
+        lines += [f"{MARKS[one.verdict]} {one.claim.paper}: {one.claim.sentence} ({one.claim.id})"]
+        lines += [f"    in print: {printed(one)}", f"    here: {found(one)}"]
+    return "\n".join([*lines, "", tally(judged), ""])
+
+
+def tally(judged: Sequence[Judged]) -> str:
+    """One line: how many claims have which verdict."""
+    counts = {v: sum(one.verdict == v for one in judged) for v in VERDICTS}
+    return f"{len(judged)} claims: " + ", ".join(f"{n} {v}" for v, n in counts.items() if n)
+
+
+def printed(one: Judged) -> str:
+    """What follows from the paper's own tables."""
+    if one.from_print is None:
+        return f"{one.derived}: {DERIVED[one.derived]}"
+    return f"{one.derived}: {_figure(one, one.from_print)}"
+
+
+def found(one: Judged) -> str:
+    """What was found here, or what is missing."""
+    if one.found is None:
+        return f"{one.verdict}: {one.why}"
+    return f"{one.verdict}: {'~' if one.estimated else ''}{_figure(one, one.found)}; {one.why}"
+
+
+def html(judged: Sequence[Judged]) -> str:
+    """The claims as a table of the page."""
+    rows = "\n".join(
+        f'<tr id="{escape(one.claim.id)}"><td>{escape(one.claim.paper)}</td><td>{escape(one.claim.sentence)}</td>'
+        f'<td>{escape(printed(one))}</td><td class="{one.verdict}">{MARKS[one.verdict]} {escape(found(one))}</td></tr>'
+        for one in judged
+    )
+    head = "<th>Paper</th><th>Claim</th><th>From its own tables</th><th>Here</th>"
+    return (
+        f'<p class="summary">{escape(tally(judged))}</p>\n<div class="wide">\n<table class="prose">\n'
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
+    )
+
+
+def _figure(one: Judged, value: float) -> str:
+    """A figure with one digit more than is printed; of `least`, how many times as much the next has."""
+    if one.claim.relation == "least":
+        return f"the next has {value:.2f} times as many"
+    decimals = len(one.claim.printed.partition(".")[2]) + 1
+    return f"{value:.{decimals}f} {one.claim.unit}".replace(" x", "x")
