@@ -177,7 +177,7 @@ def test_a_sweep_that_waits_for_another_says_so_and_both_count_what_they_did(roo
         "measure: 2 missing of 2",
         "[1/2] params of esc-x3 under esc",
         "waiting for another sweep on these records, which is at params of esc-x4 under esc",
-        "[2/2] params of esc-x4 under esc (measured by another sweep)",
+        "[2/2] params of esc-x4 under esc, measured by another sweep",
         "2 asked, 1 measured, 1 measured meanwhile by another sweep, 0 already known.",
     ]
     assert ran.out.splitlines()[1].split() == ["esc-x4", "params", "esc", "7"]

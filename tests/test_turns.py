@@ -115,8 +115,8 @@ def test_the_place_is_the_same_for_every_shell_of_a_user(root):
 def test_what_is_timed_takes_its_turn_and_what_is_counted_does_not(place, request_for, monkeypatch):
     seen = {}
 
-    def call(work, request, **_):
-        seen[request.probe.name] = not free(place, "cpu")
+    def call(work, request, held, **_):
+        seen[request.probe.name] = (not free(place, "cpu"), len(held))
         return {"status": "ok", "reason": None, "values": [1], "details": {}}
 
     monkeypatch.setattr(execute.fresh, "call", call)
@@ -124,7 +124,7 @@ def test_what_is_timed_takes_its_turn_and_what_is_counted_does_not(place, reques
     for probe in ("latency", "memory", "energy"):
         execute.measure(request_for(probe=probe, protocol="steady"))
     execute.measure_apart(request_for(probe="params"))
-    assert seen == {"latency": True, "memory": True, "energy": True, "params": False}
+    assert seen == {"params": (False, 0)} | dict.fromkeys(("latency", "memory", "energy"), (True, 1))
 
 
 def test_no_timeout_runs_while_it_waits_and_waiting_is_no_part_of_what_it_took(request_for, monkeypatch):

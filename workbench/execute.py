@@ -114,6 +114,8 @@ def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
     if request.probe.apart:
         return measure_apart(request, PATIENCE)
+    import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
+
     with _turn(request):
         start = time.monotonic()
         outcome = _outcome(request)
@@ -127,19 +129,19 @@ def apart(timeout: float | None = None) -> Callable[[Request], Record]:
 
 def measure_apart(request: Request, timeout: float | None = None) -> Record:
     """One measurement in a fresh process, so that nothing measured before it can be felt, and no crash is ours."""
-    with _turn(request):
+    with _turn(request) as held:
         start = time.monotonic()
         try:
-            told = fresh.call(_child, request, timeout=timeout, imports=_imports())
+            told = fresh.call(_child, request, timeout=timeout, imports=_imports(), held=held)
             outcome = Outcome(**told | {"values": tuple(told["values"])})
         except fresh.NoAnswerError as died:
             outcome = Outcome(died.status, died.reason)
         return _record(request, outcome, time.monotonic() - start)
 
 
-def _turn(request: Request) -> AbstractContextManager[None]:
+def _turn(request: Request) -> AbstractContextManager[Sequence[int]]:
     """What is timed has its device to itself; what is counted waits for nobody. No timeout runs while it waits."""
-    return turns.turn(request.protocol.execution.device) if request.probe.timed else nullcontext()
+    return turns.turn(request.protocol.execution.device) if request.probe.timed else nullcontext(())
 
 
 def _child(request: Request) -> dict[str, Any]:

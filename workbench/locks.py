@@ -12,12 +12,14 @@ class Lock:
     """Held by one open of a file, by many if it is shared.
 
     The file appears when the lock is taken and goes when it is given back; one that a killed process left behind
-    holds nothing. No program that is started inherits it. Where the file system has no locks, `take` is an OSError.
+    holds nothing. No program that is started inherits the lock; a process that is given `file` holds it too. Where the
+    file system has no locks, `take` is an OSError.
     """
 
     def __init__(self, path: Path):
         self.path = path
-        self._file: int | None = None
+        self.file: int | None = None
+        """The open that holds it; None while it is not held."""
         self._shared = False
 
     def take(self, wait: bool = False, shared: bool = False) -> bool:
@@ -28,29 +30,29 @@ class Lock:
             try:
                 fcntl.flock(file, kind)
                 if _leads_to(self.path, file):
-                    self._file, self._shared = file, shared
+                    self.file, self._shared = file, shared
                     return True
             except BlockingIOError:
                 return False
             finally:
-                if self._file != file:
+                if self.file != file:
                     os.close(file)  # whoever held it has removed the file, and the next one is at its place
 
     def release(self) -> None:
         """Give it back, and remove the file while nobody else can hold it."""
-        if self._file is None:
+        if self.file is None:
             return
         if not self._shared:
             with contextlib.suppress(OSError):
                 self.path.unlink()
-        os.close(self._file)
-        self._file = None
+        os.close(self.file)
+        self.file = None
 
     def note(self, text: str) -> None:
         """Write into the file what those who wait may want to know."""
-        assert self._file is not None
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, text.encode(), 0)
+        assert self.file is not None
+        os.ftruncate(self.file, 0)
+        os.pwrite(self.file, text.encode(), 0)
 
 
 def _leads_to(path: Path, file: int) -> bool:

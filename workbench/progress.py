@@ -137,7 +137,7 @@ class _Bar(_Lines):
 
 
 def _outcome(done: Done) -> str:
-    who = "" if done.ours else " (measured by another sweep)"
+    who = "" if done.ours else ", measured by another sweep"
     return who if done.record.status == "ok" else f"{who}: {done.record.status}: {done.record.reason}"
 
 

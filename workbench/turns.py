@@ -24,24 +24,28 @@ AGAIN = 0.05
 
 
 @contextlib.contextmanager
-def turn(device: str) -> Iterator[None]:
+def turn(device: str) -> Iterator[list[int]]:
     """Have the CPU, or a GPU, to ourselves among the measurements of this user on this machine.
 
     A measurement on a GPU leaves the CPU to others on other GPUs, but not to one that is timed on the CPU itself. What
     is counted and not timed waits for nobody and keeps nobody waiting. Where no lock can be had it is said, and the
     measurement goes on: the state of the machine, which is recorded with it, shows who else was busy.
+
+    What the block is given are the open files of the turn, for the process that measures: it may live a moment longer
+    than we do, if we are killed, and the turn lasts as long as it does.
     """
     with contextlib.ExitStack() as held:
+        locks = []
         if device == "cuda":
             gpu = nvml.gpu()
             uuid = gpu.ask("nvmlDeviceGetUUID") if gpu else None
-            held.enter_context(_held(str(uuid or "gpu"), "GPU"))
-        held.enter_context(_held("cpu", "CPU", shared=device == "cuda"))
-        yield
+            locks.append(held.enter_context(_held(str(uuid or "gpu"), "GPU")))
+        locks.append(held.enter_context(_held("cpu", "CPU", shared=device == "cuda")))
+        yield [lock.file for lock in locks if lock.file is not None]
 
 
 @contextlib.contextmanager
-def _held(name: str, words: str, shared: bool = False) -> Iterator[None]:
+def _held(name: str, words: str, shared: bool = False) -> Iterator[Lock]:
     lock = Lock(PLACE / f"{name}.lock")
     try:
         _own(PLACE)
@@ -53,7 +57,7 @@ def _held(name: str, words: str, shared: bool = False) -> Iterator[None]:
         why = f"{error.strerror}; measurements of other processes may run at the same time"
         print(f"workbench: no lock for the {words} in {PLACE}: {why}", file=sys.stderr)
     try:
-        yield
+        yield lock
     finally:
         lock.release()
 
