@@ -15,7 +15,7 @@ from pathlib import Path
 
 from workbench import claims, environment, execute, models, store, sweep
 
-PAUSE = 0.003
+PAUSE = 0.005
 
 
 def asked(number):

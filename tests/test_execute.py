@@ -176,6 +176,14 @@ def test_a_failure_keeps_its_traceback(request_for, monkeypatch):
     assert record.details["traceback"].endswith("ZeroDivisionError: by zero\n")
 
 
+@pytest.mark.parametrize("detail", [float("nan"), torch.ones(1)])
+def test_details_that_cannot_be_stored_are_a_failure_of_the_probe(request_for, monkeypatch, filled, detail):
+    record = execute.measure(faulty(monkeypatch, request_for, lambda *_: Reading((1,), {"other": [detail]})))
+    assert record.status == "failed"
+    assert "JSON" in record.reason
+    assert store.read(filled(record)).records == (record,)
+
+
 def test_an_interruption_is_no_record(request_for, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         execute.measure(faulty(monkeypatch, request_for, raising(KeyboardInterrupt())))

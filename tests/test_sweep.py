@@ -65,6 +65,16 @@ def test_what_was_known_when_it_was_asked_for_is_measured_all_the_same(asked, ho
     assert measured == list(NAMES)
 
 
+def test_two_that_measure_anew_at_once_share_that_too(asked, how, measured, make_record, filled):
+    folder = filled(*(make_record(name) for name in NAMES))
+    since = store.read(folder)  # by both
+    with store.Writer(folder) as writer, store.Writer(folder) as other:
+        one, two = (sweep.run(asked, w, how, since) for w in (writer, other))
+        turns = [next(one), next(two), next(two), next(two), next(one), next(one)]
+    assert [d.ours for d in turns] == [True, False, True, True, False, False]
+    assert measured == list(NAMES)
+
+
 def test_what_another_is_at_comes_last_and_is_waited_for(asked, how, measured, make_record, tmp_path):
     waiting, finish = threading.Event(), threading.Event()
     told = []

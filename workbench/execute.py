@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
 import traceback
@@ -165,6 +166,7 @@ def _outcome(request: Request) -> Outcome:
         reading = _measure(request)
         if not reading.values or not all(map(math.isfinite, reading.values)):
             raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
+        json.dumps(reading.details, allow_nan=False)  # which the store would refuse, and the sweep would end
     except UserError as error:
         return Outcome("unsupported", str(error))
     except MemoryError:

@@ -130,7 +130,8 @@ class _Bar(_Lines):
             self.say(f"{done.request}{_outcome(done)}")
 
     def waits(self, left: Sequence[Request]) -> None:
-        self.bar.update(self.task, description=_waiting(left))
+        super().waits(left)
+        self.bar.update(self.task, description="waiting", left="")
 
     def say(self, sentence: str) -> None:
         self.bar.console.print(sentence, markup=False, highlight=False)
