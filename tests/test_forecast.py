@@ -45,6 +45,15 @@ def test_where_nothing_is_known_the_pace_so_far_tells(record, request_for):
     assert found.seconds(request_for("esc-x4", "macs")) == 3
 
 
+def test_a_failure_tells_the_pace_and_nothing_of_its_like(record, request_for):
+    killed = record("esc-x4", took=0.5, status="failed", reason="so")
+    assert Forecast([killed]).seconds(request_for("esc-x4")) is None
+    found = Forecast([record("esc-x4", took=100)])
+    found.note(killed)
+    assert found.seconds(request_for("esc-x4")) == 100
+    assert found.seconds(request_for("esc-x4", "macs")) == 0.5
+
+
 def test_old_measurements_are_forgotten(record, request_for):
     found = Forecast([record(took=1000)] * 100 + [record(took=1)] * 25)
     assert found.seconds(request_for("esc-x4")) == 1

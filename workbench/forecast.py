@@ -28,7 +28,7 @@ class Forecast:
             self._now.append(record.took)
 
     def _learn(self, record: Record) -> None:
-        if record.took is not None:
+        if record.took is not None and record.status == "ok":  # a failure says nothing of how long success takes
             kind = (record.probe, record.protocol, record.variant)
             for known in (kind, kind[:2], kind[:1]):
                 self._took[known].append(record.took)
