@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from workbench import claims, environment, execute, models, store, sweep
+from workbench import environment, execute, models, reservations, store, sweep
 
 PAUSE = 0.005
 
@@ -124,8 +124,8 @@ def ended(pid):
 if __name__ == "__main__":
     what, folder, *numbers = sys.argv[1:]
     environment.capture()  # before there are forks, each of which would ask again
-    if what == "unclaimed":
-        claims.Claims._take = lambda self, lock, wait: True
+    if what == "unreserved":
+        reservations.Reservations._take = lambda self, lock, wait: True
         what = "together"
     print(json.dumps({"together": together, "killed": killed}[what](Path(folder), *map(int, numbers))))
     assert "torch" not in sys.modules

@@ -44,8 +44,8 @@ def test_two_sweeps_at_once_measure_each_of_40_things_once(root, tmp_path):
     assert not list((tmp_path / "records").glob(".*"))
 
 
-def test_without_claims_they_would_not_so_the_test_above_can_fail(root, tmp_path):
-    found = sweeps(root, "unclaimed", tmp_path / "records", 40)
+def test_without_reservations_they_would_not_so_the_test_above_can_fail(root, tmp_path):
+    found = sweeps(root, "unreserved", tmp_path / "records", 40)
     assert len(found["stored"]) == 40
     assert max(found["stored"].values()) == 2
     assert sum(found["each"]) > 40
@@ -157,18 +157,18 @@ def test_a_sweep_that_waits_for_another_says_so_and_both_count_what_they_did(
 ):
     """Another process is at one of two things, and finishes it when it is waited for."""
     script = (
-        "import sys; from pathlib import Path; from workbench import claims, execute, store\n"
+        "import sys; from pathlib import Path; from workbench import reservations, execute, store\n"
         "folder, line = Path(sys.argv[1]), sys.argv[2]\n"
         "(asked,) = execute.requests(['esc-x4'], ['params'], ['esc'])\n"
-        "with claims.Claims(folder, print).claim(asked.identity), store.Writer(folder) as writer:\n"
-        "    print('claimed', flush=True); sys.stdin.readline()\n"
+        "with reservations.Reservations(folder, print).reserve(asked.identity), store.Writer(folder) as writer:\n"
+        "    print('reserved', flush=True); sys.stdin.readline()\n"
         "    writer.append([store.parse(line)])\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path), json.dumps(store.to_json(make_record(values=(7,))))]
     with subprocess.Popen(command, cwd=root, stdin=-1, stdout=-1, text=True) as other:
         assert other.stdin
         assert other.stdout
-        assert other.stdout.readline() == "claimed\n"
+        assert other.stdout.readline() == "reserved\n"
 
         def waits(view, left):
             said(view, left)

@@ -16,7 +16,7 @@ LAYERS = (
     {"devices", "machine", "turns"},
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge", "anatomy", "fits", "claims"},
+    {"execute", "judge", "anatomy", "fits", "reservations"},
     {"sweep", "forecast"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},

@@ -7,7 +7,7 @@ from datetime import datetime
 import pytest
 
 from workbench import execute, store, sweep
-from workbench.claims import Claims
+from workbench.reservations import Reservations
 from workbench.spec import UserError
 from workbench.sweep import Done
 
@@ -80,7 +80,7 @@ def test_what_another_is_at_comes_last_and_is_waited_for(asked, how, measured, m
     told = []
 
     def work(begun):
-        with Claims(tmp_path, print).claim(asked[0].identity) as mine, store.Writer(tmp_path) as other:
+        with Reservations(tmp_path, print).reserve(asked[0].identity) as mine, store.Writer(tmp_path) as other:
             begun.set()
             finish.wait()
             other.append([make_record("esc-x2", values=(7,))] * mine)
@@ -102,7 +102,7 @@ def test_what_another_is_at_comes_last_and_is_waited_for(asked, how, measured, m
 
 
 def test_what_another_has_begun_and_not_finished_is_measured_here(asked, how, measured, tmp_path):
-    mine = Claims(tmp_path, print).claim(asked[1].identity)
+    mine = Reservations(tmp_path, print).reserve(asked[1].identity)
     mine.__enter__()
     told = []
 
@@ -118,29 +118,29 @@ def test_what_another_has_begun_and_not_finished_is_measured_here(asked, how, me
 
 
 def test_waiting_is_told_once(asked, how, tmp_path):
-    theirs = [Claims(tmp_path, print).claim(r.identity) for r in asked]
-    for claim in theirs:
-        claim.__enter__()
+    theirs = [Reservations(tmp_path, print).reserve(r.identity) for r in asked]
+    for one in theirs:
+        one.__enter__()
     told = []
 
     def waits(left):
         told.append(len(left))
-        for claim in theirs:
-            claim.__exit__(None, None, None)
+        for one in theirs:
+            one.__exit__(None, None, None)
 
     with store.Writer(tmp_path) as writer:
         assert len(list(sweep.run(asked, writer, how, NOTHING, waits))) == 3
     assert told == [3]
 
 
-def test_nothing_is_claimed_while_whoever_asked_looks_at_a_record(asked, how, tmp_path):
+def test_nothing_is_reserved_while_whoever_asked_looks_at_a_record(asked, how, tmp_path):
     with store.Writer(tmp_path) as writer:
         for done in sweep.run(asked, writer, how, NOTHING):
-            with Claims(tmp_path, print).claim(done.request.identity) as free:
+            with Reservations(tmp_path, print).reserve(done.request.identity) as free:
                 assert free
 
 
-def test_a_disk_that_is_full_leaves_no_claim_and_what_was_stored_stands(asked, how, measured, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_reservation_and_what_was_stored_stands(asked, how, measured, tmp_path, monkeypatch):
     append = store.Writer.append
 
     def full(self, records):

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from workbench import interrupts, store
-from workbench.claims import Claims, Tail
 from workbench.execute import Request
+from workbench.reservations import Reservations, Tail
 from workbench.spec import Record
 
 How = Callable[[Request], Record]
@@ -39,10 +39,10 @@ def run(
     whatever its outcome. What another one is at is left to the end, and then waited for: `waits` is told once what is
     left. If the other one dies, it is measured here.
     """
-    claims, shared = Claims(writer.folder, tell), _Shared(writer, since, list(todo))
+    reservations, shared = Reservations(writer.folder, tell), _Shared(writer, since, list(todo))
     elsewhere, told = list[Request](), False
     for request in shared.asked:
-        with claims.claim(request.identity) as mine:
+        with reservations.reserve(request.identity) as mine:
             done = shared.measure(request, how) if mine else shared.answer(request)
         if done:
             yield done
@@ -54,7 +54,7 @@ def run(
             if not told:
                 waits(elsewhere[number:])
                 told = True
-            with claims.claim(request.identity, wait=True):
+            with reservations.reserve(request.identity, wait=True):
                 done = shared.measure(request, how)
         yield done
 
@@ -73,7 +73,7 @@ class _Shared:
         self._note(since.records)
 
     def measure(self, request: Request, how: How) -> Done:
-        """Measure and store it, unless another one has finished it before we could claim it."""
+        """Measure and store it, unless another one has finished it before we could have it reserved."""
         if answered := self.answer(request):
             return answered
         record = how(request)

@@ -1,4 +1,4 @@
-"""Claims: several sweeps on one store tell each other what they are at, and see what the others have finished."""
+"""Reservations: several sweeps on one store tell each other what they are at, and see what the others have finished."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from workbench import store
 from workbench.locks import Lock
 from workbench.spec import Record
 
-FOLDER = ".claims"
+FOLDER = ".reserved"
 """Within a folder of records; what reads records passes it over."""
 
 
-class Claims:
+class Reservations:
     """What this process is about to measure, for others on the same store to see.
 
-    A claim is a lock: it ends with its process, and nothing has to be cleaned up before others go on. It is advice and
-    no more: where the file system has no locks that is told once, every claim is granted, and sweeps at the same time
-    may measure the same thing. So may two machines on a network's file system that shows one of them late what the
-    other has written.
+    A reservation is a lock: it ends with its process, and nothing has to be cleaned up before others go on. It is
+    advice and no more: where the file system has no locks that is told once, each is granted, and sweeps at the same
+    time may measure the same thing. So may two machines on a network's file system that shows one of them late what
+    the other has written.
     """
 
     def __init__(self, folder: Path, tell: Callable[[str], None]):
@@ -32,7 +32,7 @@ class Claims:
         self._bury()
 
     @contextlib.contextmanager
-    def claim(self, identity: str, wait: bool = False) -> Iterator[bool]:
+    def reserve(self, identity: str, wait: bool = False) -> Iterator[bool]:
         """Whether it is ours until the end of the block; `wait` sleeps until it is."""
         lock = Lock(self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32])
         try:
@@ -52,7 +52,7 @@ class Claims:
             except OSError as error:
                 self._shared = False
                 why = f"{error.strerror}; another sweep on it at the same time may measure the same"
-                self._tell(f"No claims can be made in {self.folder}: {why}")
+                self._tell(f"No reservations can be made in {self.folder}: {why}")
         return True
 
     def _bury(self) -> None:

@@ -1,4 +1,4 @@
-"""Claims: what others are told of, what is seen of them, and what happens where none can be made."""
+"""Reservations: what others are told of, what is seen of them, and what happens where none can be made."""
 
 import fcntl
 import json
@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from workbench import claims, store
-from workbench.claims import Claims, Tail
+from workbench import reservations, store
+from workbench.reservations import Reservations, Tail
 
 
 @pytest.fixture
@@ -22,76 +22,75 @@ def silent(sentence):
     pytest.fail(sentence)
 
 
-def test_one_thing_is_claimed_by_one_and_another_by_another(folder):
-    one, other = Claims(folder, silent), Claims(folder, silent)
-    with one.claim("a") as first, other.claim("a") as second, other.claim("b") as third:
+def test_one_thing_is_reserved_by_one_and_another_by_another(folder):
+    one, other = Reservations(folder, silent), Reservations(folder, silent)
+    with one.reserve("a") as first, other.reserve("a") as second, other.reserve("b") as third:
         assert (first, second, third) == (True, False, True)
-    with other.claim("a") as now:
+    with other.reserve("a") as now:
         assert now
     assert list(folder.iterdir()) == []
 
 
-def test_a_claim_ends_with_an_error_and_with_an_interrupt(folder):
-    mine = Claims(folder, silent)
+def test_a_reservation_ends_with_an_error_and_with_an_interrupt(folder):
+    mine = Reservations(folder, silent)
     for error in (ZeroDivisionError, KeyboardInterrupt):
-        with pytest.raises(error), mine.claim("a"):
+        with pytest.raises(error), mine.reserve("a"):
             raise error
-    with Claims(folder, silent).claim("a") as free:
+    with Reservations(folder, silent).reserve("a") as free:
         assert free
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from workbench.claims import Claims
-mine = Claims(Path(sys.argv[1]), print)
-with mine.claim("a") as first, mine.claim("b") as second:
+from workbench.reservations import Reservations
+mine = Reservations(Path(sys.argv[1]), print)
+with mine.reserve("a") as first, mine.reserve("b") as second:
     print(first, second, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-def test_what_a_killed_process_leaves_claims_nothing_and_goes_with_the_next_sweep(root, folder):
+def test_what_a_killed_process_leaves_reserves_nothing_and_goes_with_the_next_sweep(root, folder):
     ran = subprocess.run([sys.executable, "-c", KILLED, str(folder)], cwd=root, stdout=-1, text=True, check=False)
     assert (ran.returncode, ran.stdout) == (-9, "True True\n")
-    assert len(list((folder / claims.FOLDER).iterdir())) == 2
-    with Claims(folder, silent).claim("a") as free:
+    assert len(list((folder / reservations.FOLDER).iterdir())) == 2
+    with Reservations(folder, silent).reserve("a") as free:
         assert free
     assert list(folder.iterdir()) == []
 
 
-def test_the_claims_of_the_living_are_left_where_they_are(folder):
-    with Claims(folder, silent).claim("a"):
-        with Claims(folder, silent).claim("a") as again:
+def test_the_reservations_of_the_living_are_left_where_they_are(folder):
+    with Reservations(folder, silent).reserve("a"):
+        with Reservations(folder, silent).reserve("a") as again:
             assert not again
-        assert len(list((folder / claims.FOLDER).iterdir())) == 1
+        assert len(list((folder / reservations.FOLDER).iterdir())) == 1
 
 
-def test_who_reads_records_passes_claims_over(folder, make_record):
+def test_who_reads_records_passes_reservations_over(folder, make_record):
     with store.Writer(folder) as writer:
         writer.append([make_record()])
-    with Claims(folder, silent).claim("a"):
+    with Reservations(folder, silent).reserve("a"):
         assert (len(store.read(folder).records), store.read(folder).problems) == (1, ())
 
 
 @pytest.mark.parametrize("spoil", ["no locks", "a file"])
-def test_where_no_claim_can_be_made_that_is_said_once_and_all_are_granted(folder, monkeypatch, spoil):
+def test_where_no_reservation_can_be_made_that_is_said_once_and_all_are_granted(folder, monkeypatch, spoil):
     def refuse(*_):
         raise OSError(37, "No locks available")
 
     if spoil == "no locks":
         monkeypatch.setattr(fcntl, "flock", refuse)
     else:
-        (folder / claims.FOLDER).touch()
+        (folder / reservations.FOLDER).touch()
     told = []
-    one, other = Claims(folder, told.append), Claims(folder, told.append)
+    one, other = Reservations(folder, told.append), Reservations(folder, told.append)
     for _ in range(3):
-        with one.claim("a") as first, other.claim("a", wait=True) as second:
+        with one.reserve("a") as first, other.reserve("a", wait=True) as second:
             assert (first, second) == (True, True)
     why = {"no locks": "No locks available", "a file": "File exists"}[spoil]
-    said = (
-        f"No claims can be made in {folder}/.claims: {why}; another sweep on it at the same time may measure the same"
-    )
+    late = "another sweep on it at the same time may measure the same"
+    said = f"No reservations can be made in {folder}/.reserved: {why}; {late}"
     assert told == [said, said]
 
 
