@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 import torch
 
-from workbench import cli, execute, models, probes, protocols, store
+from workbench import cli, execute, models, probes, protocols, store, turns
 from workbench.spec import Record
 
 torch.set_num_threads(1)  # as the golden arrays were made: ELAN's std10 ones turn on the order of a sum
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = Path(__file__).parent / "records"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def turns_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No test waits for what somebody else measures on this machine."""
+    turns.PLACE = tmp_path_factory.mktemp("turns")
 
 
 @pytest.fixture(scope="session")

@@ -142,12 +142,13 @@ def test_a_full_disk_has_its_sentence_and_keeps_what_is_finished(python, tmp_pat
         "from workbench.cli import main; sys.argv = ['workbench', *sys.argv[1:]]; main()"
     )
     ran = python(script, "measure", "esc-*", "--probe", "params", "--records", tmp_path)
-    told = [line for line in ran.err.splitlines() if not line.startswith("[")]
+    said, *told = [line for line in ran.err.splitlines() if not line.startswith("[")]
+    assert said == "measure: 9 missing of 9"
     assert (ran.code, ran.out) == (2, "")
     assert len(told) == 1
     assert told[0].startswith(f"workbench: Cannot write a record to {tmp_path}: ")
     read = store.read(tmp_path)
-    assert len(read.records) == len(ran.err.splitlines()) - 1 > 0
+    assert len(read.records) == len(ran.err.splitlines()) - 2 > 0
     assert read.problems == ()
 
 
@@ -343,7 +344,7 @@ def test_what_did_not_succeed_is_counted_told_and_decides_the_exit_code(
     monkeypatch.setattr(execute, "measure", failing(dict(zip((2, 3, 4), statuses, strict=True)), make_record))
     ran = workbench("measure", "esc-fp-*", "--probe", "params", "--records", tmp_path)
     assert ran.code == code
-    _, _, _, line, *after = ran.err.splitlines()
+    _, _, _, _, line, *after = ran.err.splitlines()
     assert line == f"3 asked, 3 measured{summary}, 0 already known."
     assert after == told
 
@@ -352,7 +353,7 @@ def test_a_failure_without_a_traceback_has_its_reason(workbench, tmp_path, monke
     monkeypatch.setattr(execute, "measure", lambda r: make_record(r.variant.name, status="failed", reason="it died"))
     ran = workbench("measure", "esc-x4", "--probe", "params", "--json", "--records", tmp_path)
     assert ran.code == 1
-    assert ran.err.splitlines()[1:] == [
+    assert ran.err.splitlines()[2:] == [
         "workbench: 1 measurement failed, which is a defect; the first: params of esc-x4 under esc: it died"
     ]
 
@@ -487,10 +488,11 @@ def test_the_version_is_told(workbench):
 def test_ctrl_c_is_one_sentence_and_loses_nothing_that_was_finished(root, tmp_path, how):
     apart = ["--apart"] if how != "the process" else []
     running = start(root, "measure", "*", "--protocol", "esc", *apart, "--records", tmp_path, stdout=subprocess.PIPE)
-    first = running.stderr.readline()
+    said, first = running.stderr.readline(), running.stderr.readline()
     (os.killpg if apart else os.kill)(running.pid, signal.SIGINT)
     out, err = running.communicate(timeout=60)
     lines = err.splitlines()
+    assert re.fullmatch(r"measure: (\d+) missing of \1\n", said)
     assert first.startswith("[1/")
     assert (running.returncode, out) == (2, "")
     assert lines[-1] == (

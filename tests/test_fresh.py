@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from workbench import execute, fresh
+from workbench.locks import Lock
 
 
 def inside(*words):
@@ -107,6 +108,27 @@ def test_it_ends_with_its_parent(root):
                 break
             time.sleep(0.05)
         assert not alive(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_lock_that_it_was_given_is_held_until_it_has_ended_though_its_parent_was_killed(root, tmp_path):
+    """The process here is in C code that lets no thread of its own run, so that it does not see its parent's end."""
+    inner = "import ctypes, os, sys; print(os.getpid(), file=sys.stderr, flush=True); ctypes.PyDLL(None).sleep(60)"
+    script = (
+        "import sys; from pathlib import Path; from workbench import fresh, locks\n"
+        "lock = locks.Lock(Path(sys.argv[1])); lock.take()\n"
+        f"fresh.call(exec, {inner!r}, held=[lock.file])"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path / "lock")]
+    with subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True) as parent:
+        assert parent.stderr
+        child = int(parent.stderr.readline())
+        parent.kill()
+        parent.wait()
+        mine = Lock(tmp_path / "lock")
+        assert not mine.take()
+        os.kill(child, signal.SIGKILL)
+        assert mine.take(wait=True)
 
 
 def alive(pid):

@@ -12,12 +12,12 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
-    {"devices", "machine"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts"},
+    {"devices", "machine", "turns"},
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
-    {"execute", "judge", "anatomy", "fits"},
-    {"claims"},
+    {"execute", "judge", "anatomy", "fits", "reservations"},
+    {"sweep", "forecast", "claims"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},

@@ -68,7 +68,7 @@ def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workb
         return replace(record, status="failed", values=(), reason="Error: so") if broken else record
 
     real = progress.measure
-    monkeypatch.setattr(progress, "measure", lambda todo, folder: real(todo, folder, measure))
+    monkeypatch.setattr(progress, "measure", lambda todo, folder, **given: real(todo, folder, measure, **given))
     ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path)
     assert ran.code == 1
     assert quiet == list(reproduce.NOTEBOOKS)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench import environment, execute, models, protocols, timing
+from workbench import environment, execute, models, protocols, timing, turns
 from workbench.spec import Protocol, UserError, Variant
 from workbench.timing import Clock, Sample, Warmup
 
@@ -166,6 +166,7 @@ def compare(
     way, seed = protocols.find(protocol), secrets.randbits(64)
     timing.device(way.execution)  # refused before the first network is built
     with ExitStack() as stack:
+        stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
         runs = [_run(entrant, way, clock) for entrant in entrants]
         rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from workbench import execute, judge, models, probes, progress, store
@@ -32,8 +32,9 @@ def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Searc
     """Look for a figure that somebody printed for a variant; what the records do not know is measured first."""
     digits, factor = parse(printed)
     (asked,) = execute.requests([models.find(variant).name], [f"{probe}-search"], ["fvcore"])
-    known = store.read(records).newest()
-    for record in progress.measure(execute.missing([asked], known), records):
+    contents = store.read(records)
+    known = contents.newest()
+    for record in progress.measure(execute.missing([asked], known), records, since=contents):
         known[asked.identity] = record
     record = execute.answer(asked, known)
     if record.status != "ok":
@@ -120,5 +121,5 @@ def searches(
 
 def measure(wanted: list[execute.Request], records: Path) -> list[Record]:
     """Measure what is missing; what failed comes back for the caller to tell."""
-    known: Mapping[str, Record] = store.read(records).newest()
-    return progress.measure(execute.missing(wanted, known), records)
+    contents = store.read(records)
+    return progress.measure(execute.missing(wanted, contents.newest()), records, since=contents)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, fresh, interrupts, machine, models, probes, protocols, store, timing
+from workbench import environment, fresh, machine, models, probes, protocols, store, timing, turns
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
@@ -108,20 +111,16 @@ def answer(request: Request, known: Mapping[str, Record]) -> Record:
     return replace(known[request.identity], protocol=request.protocol.name)
 
 
-def run(todo: Iterable[Request], writer: store.Writer, how: Callable[[Request], Record]) -> Iterator[Record]:
-    """Measure one request after the other and store each before the next begins."""
-    for request in todo:
-        record = how(request)
-        interrupts.check()  # what was interrupted has measured nothing, whatever it says
-        writer.append([record])
-        yield record
-
-
 def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
     if request.probe.apart:
         return measure_apart(request, PATIENCE)
-    return _record(request, _outcome(request))
+    import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
+
+    with _turn(request):
+        start = time.monotonic()
+        outcome = _outcome(request)
+        return _record(request, outcome, time.monotonic() - start)
 
 
 def apart(timeout: float | None = None) -> Callable[[Request], Record]:
@@ -131,11 +130,19 @@ def apart(timeout: float | None = None) -> Callable[[Request], Record]:
 
 def measure_apart(request: Request, timeout: float | None = None) -> Record:
     """One measurement in a fresh process, so that nothing measured before it can be felt, and no crash is ours."""
-    try:
-        told = fresh.call(_child, request, timeout=timeout, imports=_imports())
-    except fresh.NoAnswerError as died:
-        return _record(request, Outcome(died.status, died.reason))
-    return _record(request, Outcome(**told | {"values": tuple(told["values"])}))
+    with _turn(request) as held:
+        start = time.monotonic()
+        try:
+            told = fresh.call(_child, request, timeout=timeout, imports=_imports(), held=held)
+            outcome = Outcome(**told | {"values": tuple(told["values"])})
+        except fresh.NoAnswerError as died:
+            outcome = Outcome(died.status, died.reason)
+        return _record(request, outcome, time.monotonic() - start)
+
+
+def _turn(request: Request) -> AbstractContextManager[Sequence[int]]:
+    """What is timed has its device to itself; what is counted waits for nobody. No timeout runs while it waits."""
+    return turns.turn(request.protocol.execution.device) if request.probe.timed else nullcontext(())
 
 
 def _child(request: Request) -> dict[str, Any]:
@@ -159,6 +166,7 @@ def _outcome(request: Request) -> Outcome:
         reading = _measure(request)
         if not reading.values or not all(map(math.isfinite, reading.values)):
             raise ValueError(f"the probe {request.probe.name} returned {reading.values}, which is no measurement")
+        json.dumps(reading.details, allow_nan=False)  # which the store would refuse, and the sweep would end
     except UserError as error:
         return Outcome("unsupported", str(error))
     except MemoryError:
@@ -254,7 +262,7 @@ def _built(variant: str, build: Build, device: str) -> nn.Module:
     return model.train(build.mode == "train")
 
 
-def _record(request: Request, outcome: Outcome) -> Record:
+def _record(request: Request, outcome: Outcome, took: float | None = None) -> Record:
     return Record(
         variant=request.variant.name,
         protocol=request.protocol.name,
@@ -269,4 +277,5 @@ def _record(request: Request, outcome: Outcome) -> Record:
         machine=environment.machine(),
         details=outcome.details,
         environment=environment.capture(),
+        took=took,
     )

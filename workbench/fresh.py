@@ -36,19 +36,26 @@ class NoAnswerError(Exception):
         self.reason = reason
 
 
-def call(work: Callable[..., Any], *arguments: Any, timeout: float | None = None, imports: Sequence[str] = ()) -> Any:
+def call(
+    work: Callable[..., Any],
+    *arguments: Any,
+    timeout: float | None = None,
+    imports: Sequence[str] = (),
+    held: Sequence[int] = (),
+) -> Any:
     """What `work` returns in a fresh process, as JSON has it; NoAnswerError if there is none in `timeout` seconds.
 
     The caller sleeps meanwhile. `work` is found by its name there, so it is no function of the main file; the
     arguments are pickled, and what is printed goes to our standard error. The server imports `imports`, once: the
-    first call decides.
+    first call decides. Open files in `held` are open there too, until it ends: a lock is held as long.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["workbench.fresh", *imports])
     killed = _out_of_memory_kills()
     ours, theirs = context.Pipe(duplex=False)
-    with _errors() as errors:
-        child = context.Process(target=_child, args=(theirs, errors, work, arguments))
+    with _errors() as errors, contextlib.ExitStack() as stack:
+        kept = [stack.enter_context(Connection(os.dup(file), readable=False)) for file in held]
+        child = context.Process(target=_child, args=(theirs, errors, kept, work, arguments))
         try:
             _start(child)
             theirs.close()
@@ -129,7 +136,13 @@ def _out_of_memory_kills() -> int | None:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), None)
 
 
-def _child(pipe: Connection, errors: Connection, work: Callable[..., Any], arguments: Sequence[Any]) -> None:
+def _child(
+    pipe: Connection,
+    errors: Connection,
+    kept: Sequence[Connection],  # which is all that is done with them
+    work: Callable[..., Any],
+    arguments: Sequence[Any],
+) -> None:
     for stream in (1, 2):  # whatever a model prints must not mix with the parent's output
         os.dup2(errors.fileno(), stream)
     threading.Thread(target=_follow, daemon=True).start()

@@ -3,60 +3,148 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from types import TracebackType
 
-from workbench import execute, store
+from workbench import execute, store, sweep
+from workbench.execute import Request
+from workbench.forecast import Forecast
 from workbench.spec import Record
+from workbench.sweep import Done, How
 
 
 def measure(
-    todo: Sequence[execute.Request],
+    todo: Sequence[Request],
     folder: Path,
-    how: Callable[[execute.Request], Record] = execute.measure,
+    how: How = execute.measure,
+    since: store.Contents | None = None,
+    asked: int | None = None,
 ) -> list[Record]:
-    """Measure and store one request after the other, showing what runs and how much is left."""
+    """The record of each request, in their order; as `run`."""
+    return [done.record for done in run(todo, folder, how, since, asked)]
+
+
+def run(
+    todo: Sequence[Request],
+    folder: Path,
+    how: How = execute.measure,
+    since: store.Contents | None = None,
+    asked: int | None = None,
+) -> list[Done]:
+    """Measure and store one request after the other, showing what runs, how much is left and how long that may take.
+
+    `since` is what the store held when `todo` was found missing in it; if it is not given, the store is read once more.
+    With `asked`, the number of requests of which `todo` is missing, what is expected is said first.
+    """
     if not todo:
         return []
     with store.Writer(folder) as writer:
         writer.check()
-        if not sys.stderr.isatty():
-            return _plainly(todo, writer, how)
-        return _with_bar(todo, writer, how)
+        finished = dict[str, Done]()
+        if since is None:
+            since = store.read(folder)
+            known = since.newest()
+            missing = {r.identity for r in execute.missing(todo, known)}
+            finished = {r.identity: Done(r, known[r.identity], False) for r in todo if r.identity not in missing}
+        left = {r.identity: r for r in todo if r.identity not in finished}
+        forecast = Forecast(since.records)
+        if asked is not None:
+            told = forecast.told(left.values())
+            print(f"measure: {len(left)} missing of {asked}{', ' if told else ''}{told}", file=sys.stderr)
+        with _Bar(len(left)) if sys.stderr.isatty() else _Lines(len(left)) as view:
+
+            def shown(request: Request) -> Record:
+                view.begins(request, forecast.told(left.values()))
+                return how(request)
+
+            for done in sweep.run(list(left.values()), writer, shown, since, view.waits, view.say):
+                finished[done.request.identity] = done
+                del left[done.request.identity]
+                forecast.note(done.record)
+                view.ends(done, forecast.told(left.values()))
+        return [finished[r.identity] for r in todo]
 
 
-def _plainly(
-    todo: Sequence[execute.Request], writer: store.Writer, how: Callable[[execute.Request], Record]
-) -> list[Record]:
-    done = []
-    for record in execute.run(todo, writer, how):
-        done.append(record)
-        told = "" if record.status == "ok" else f": {record.status}: {record.reason}"
-        print(f"[{len(done)}/{len(todo)}] {todo[len(done) - 1]}{told}", file=sys.stderr)
-    return done
+class _Lines:
+    """A line for each that is done, for a log."""
+
+    def __init__(self, total: int):
+        self.total, self.number = total, 0
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def begins(self, request: Request, left: str) -> None:
+        """Nothing is said before there is a result."""
+
+    def ends(self, done: Done, left: str) -> None:
+        self.number += 1
+        line = f"[{self.number}/{self.total}] {done.request}{_outcome(done)}"
+        self.say(f"{line} ({left} left)" if left else line)
+
+    def waits(self, left: Sequence[Request]) -> None:
+        self.say(_waiting(left))
+
+    def say(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr)
 
 
-def _with_bar(
-    todo: Sequence[execute.Request], writer: store.Writer, how: Callable[[execute.Request], Record]
-) -> list[Record]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+class _Bar(_Lines):
+    """A bar that says what runs, and above it what has no value."""
 
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=len(todo))
-        done = []
+    def __init__(self, total: int):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        def told(request: execute.Request) -> Record:
-            bar.update(task, description=str(request))
-            return how(request)
+        super().__init__(total)
+        columns = (
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+            TextColumn("{task.description}"),
+        )
+        self.bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self.task = self.bar.add_task("", total=total, left="")
 
-        for record in execute.run(todo, writer, told):
-            done.append(record)
-            bar.advance(task)
-            if record.status != "ok":
-                bar.console.print(f"{todo[len(done) - 1]}: {record.status}: {record.reason}", markup=False)
-        return done
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def begins(self, request: Request, left: str) -> None:
+        self.bar.update(self.task, description=str(request), left=left)
+
+    def ends(self, done: Done, left: str) -> None:
+        self.bar.update(self.task, advance=1, left=left)
+        if done.record.status != "ok":
+            self.say(f"{done.request}{_outcome(done)}")
+
+    def waits(self, left: Sequence[Request]) -> None:
+        super().waits(left)
+        self.bar.update(self.task, description="waiting", left="")
+
+    def say(self, sentence: str) -> None:
+        self.bar.console.print(sentence, markup=False, highlight=False)
+
+
+def _outcome(done: Done) -> str:
+    who = "" if done.ours else ", measured by another sweep"
+    return who if done.record.status == "ok" else f"{who}: {done.record.status}: {done.record.reason}"
+
+
+def _waiting(left: Sequence[Request]) -> str:
+    what = str(left[0]) if len(left) == 1 else f"{left[0]} and {len(left) - 1} more"
+    return f"waiting for another sweep on these records, which is at {what}"
 
 
 def conclude(records: Collection[Record]) -> int:

@@ -56,9 +56,12 @@ def _wanted(scale: int, quick: bool) -> bool:
 
 def _measure(wanted: list[execute.Request], records: Path) -> list[Record]:
     """Measure what is missing; what has no value comes back."""
-    todo = execute.missing(wanted, store.read(records).newest())
-    print(f"measure: {len(todo)} missing of {len(wanted)}", file=sys.stderr)
-    return [r for r in progress.measure(todo, records) if r.status != "ok"]
+    contents = store.read(records)
+    todo = execute.missing(wanted, contents.newest())
+    if not todo:
+        print(f"measure: 0 missing of {len(wanted)}", file=sys.stderr)
+    measured = progress.measure(todo, records, since=contents, asked=len(wanted))
+    return [r for r in measured if r.status != "ok"]
 
 
 def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:

@@ -215,6 +215,8 @@ class Record:
     """What the probe adds: a break-down, what it could not count."""
     environment: Mapping[str, Any] = field(default_factory=dict)
     """Machine, versions, commit: the provenance."""
+    took: float | None = None
+    """Seconds that it took to measure, the start of its process included; None where that was not noted."""
     schema: int = SCHEMA
 
     @property

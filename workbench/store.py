@@ -11,13 +11,13 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment
+from workbench import drafts, environment
 from workbench.spec import SCHEMA, STATUSES, Record, UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ OUTSIDE = (
 )
 """What DuckDB would reach beside the records: files, the network, variables of this program. A query is refused it."""
 
-REQUIRED = {f.name for f in dataclasses.fields(Record)} - {"details", "environment"}
+REQUIRED = {f.name for f in dataclasses.fields(Record)} - {"details", "environment", "took"}
 
 
 def default() -> Path:
@@ -66,6 +66,8 @@ class Contents:
     records: tuple[Record, ...]
     """Every valid record, in the order of files and lines."""
     problems: tuple[Problem, ...]
+    ends: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """By name of file, the bytes of its whole lines: what is appended later comes behind."""
 
     def newest(self) -> dict[str, Record]:
         """The newest record with values of each identity, or the newest of all where none has values.
@@ -119,6 +121,7 @@ def read(folder: Path) -> Contents:
     """Read every record in a folder. Torn and foreign lines are reported, never fatal; a missing folder is empty."""
     records: list[Record] = []
     problems: list[Problem] = []
+    ends: dict[str, int] = {}
     try:
         files = sorted(p for p in folder.iterdir() if p.suffix == ".jsonl") if folder.exists() else []
     except OSError as error:
@@ -131,6 +134,7 @@ def read(folder: Path) -> Contents:
         except OSError as error:
             problems.append(Problem(file, None, f"cannot be read ({error.strerror})"))
             continue
+        ends[file.name] = sum(map(len, lines[:-1])) + len(lines) - 1
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -138,7 +142,7 @@ def read(folder: Path) -> Contents:
                 records.append(parse(line))
             except ValueError as error:
                 problems.append(Problem(file, number, str(error)))
-    return Contents(tuple(records), tuple(problems))
+    return Contents(tuple(records), tuple(problems), ends)
 
 
 def parse(line: bytes | str) -> Record:
@@ -173,6 +177,9 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
         return f"{wrong[0]} is no version number"
     if wrong := [m for m in ("conditions", "details", "environment") if not isinstance(fields.get(m, {}), dict)]:
         return f"{wrong[0]} is no object"
+    took = fields.get("took")
+    if took is not None and (type(took) not in (int, float) or not 0 <= took < math.inf):
+        return "took is no number of seconds"
     if fields["status"] not in STATUSES:
         return f"status {fields['status']!r} is none of {', '.join(STATUSES)}"
     values = fields["values"]
@@ -271,9 +278,13 @@ class Writer:
 
 
 def check(folder: Path) -> None:
-    """Make a folder if there is none, and see that it takes a file; an OSError says why it does not."""
+    """Make a folder if there is none, and see that it takes a file; an OSError says why it does not.
+
+    What killed processes have left there half written is removed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    probe = folder / f".writable-{os.getpid()}-{secrets.token_hex(4)}"
+    drafts.bury(folder)
+    probe = drafts.beside(folder / "writable")
     os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
     probe.unlink()
 
@@ -292,7 +303,7 @@ def replace(path: Path, content: str | bytes) -> None:
 
     A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
     """
-    draft = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    draft = drafts.beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -50,11 +50,13 @@ def measure(
     folder = records or store.default()
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     wanted = execute.requests(names, probes, protocol or ["esc"])
-    known = read(folder).newest()
+    contents = read(folder)
+    known = contents.newest()
     todo = execute.missing(wanted, known, force)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
-    fresh = progress.measure(todo, folder, how)
-    known |= {r.identity: f for r, f in zip(todo, fresh, strict=True)}
+    done = progress.run(todo, folder, how, contents, len(wanted))
+    known |= {d.request.identity: d.record for d in done}
+    fresh = [d.record for d in done if d.ours]
     answers = [execute.answer(r, known) for r in wanted]
     if as_json:
         print_json([store.to_json(a) for a in answers])
@@ -62,7 +64,9 @@ def measure(
         counts = Counter(r.status for r in fresh)
         without = " and ".join(f"{counts[status]} {told}" for status, told in OUTCOMES.items() if counts[status])
         measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
-        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(fresh)} already known.", file=sys.stderr)
+        if shared := len(done) - len(fresh):
+            measured += f", {shared} measured meanwhile by another sweep"
+        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(done)} already known.", file=sys.stderr)
         for a in answers:
             told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
             told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""

@@ -1,0 +1,56 @@
+"""How long what is left will take: as long as it took before, or as long as its like takes now."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict, deque
+from collections.abc import Iterable
+
+from workbench import environment
+from workbench.execute import Request
+from workbench.spec import Record
+
+
+class Forecast:
+    """What records of this machine say of the time that measurements take; a guess, and called one."""
+
+    def __init__(self, records: Iterable[Record] = ()):
+        self._took = defaultdict[tuple[str, ...], deque[float]](lambda: deque(maxlen=25))
+        self._now = list[float]()
+        for record in records:
+            if record.machine == environment.machine():
+                self._learn(record)
+
+    def note(self, record: Record) -> None:
+        """One that was measured just now: of those after it whose like was never measured, it is all we know."""
+        self._learn(record)
+        if record.took is not None:
+            self._now.append(record.took)
+
+    def _learn(self, record: Record) -> None:
+        if record.took is not None and record.status == "ok":  # a failure says nothing of how long success takes
+            kind = (record.probe, record.protocol, record.variant)
+            for known in (kind, kind[:2], kind[:1]):
+                self._took[known].append(record.took)
+
+    def seconds(self, request: Request) -> float | None:
+        """Of the same before, else of the same probe under the same protocol, else of the probe; the median of each."""
+        kind = (request.probe.name, request.protocol.name, request.variant.name)
+        for known in (kind, kind[:2], kind[:1]):
+            if known in self._took:
+                return statistics.median(self._took[known])
+        return statistics.fmean(self._now) if self._now else None
+
+    def told(self, left: Iterable[Request]) -> str:
+        """`about 5 min` for all of them; `at least` where of some nothing is known, and no words where of none is."""
+        guesses = [self.seconds(request) for request in left]
+        known = [g for g in guesses if g is not None]
+        if not known:
+            return ""
+        return f"{'about' if len(known) == len(guesses) else 'at least'} {_words(sum(known))}"
+
+
+def _words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,95 @@
+"""Reservations: several sweeps on one store tell each other what they are at, and see what the others have finished."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from workbench import store
+from workbench.locks import Lock
+from workbench.spec import Record
+
+FOLDER = ".reserved"
+"""Within a folder of records; what reads records passes it over."""
+
+
+class Reservations:
+    """What this process is about to measure, for others on the same store to see.
+
+    A reservation is a lock: it ends with its process, and nothing has to be cleaned up before others go on. It is
+    advice and no more: where the file system has no locks that is told once, each is granted, and sweeps at the same
+    time may measure the same thing. So may two machines on a network's file system that shows one of them late what
+    the other has written.
+    """
+
+    def __init__(self, folder: Path, tell: Callable[[str], None]):
+        self.folder = folder / FOLDER
+        self._tell = tell
+        self._shared = True
+        self._bury()
+
+    @contextlib.contextmanager
+    def reserve(self, identity: str, wait: bool = False) -> Iterator[bool]:
+        """Whether it is ours until the end of the block; `wait` sleeps until it is."""
+        lock = Lock(self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32])
+        try:
+            yield self._take(lock, wait)
+        finally:
+            lock.release()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()  # the last one out
+
+    def _take(self, lock: Lock, wait: bool) -> bool:
+        while self._shared:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                return lock.take(wait)
+            except FileNotFoundError:
+                continue  # somebody was the last one out at this moment
+            except OSError as error:
+                self._shared = False
+                why = f"{error.strerror}; another sweep on it at the same time may measure the same"
+                self._tell(f"No reservations can be made in {self.folder}: {why}")
+        return True
+
+    def _bury(self) -> None:
+        """Remove what killed processes have left: files that nobody holds."""
+        with contextlib.suppress(OSError):
+            for path in list(self.folder.iterdir()):
+                lock = Lock(path)
+                if lock.take():
+                    lock.release()
+            self.folder.rmdir()
+
+
+class Tail:
+    """What is appended to a folder of records after it was read; each record is told once, and nothing read twice."""
+
+    def __init__(self, folder: Path, since: store.Contents):
+        self.folder = folder
+        self._ends = dict(since.ends)
+
+    def news(self) -> list[Record]:
+        """The records since the last look, ours among them. What is no record is left for `store.read` to report."""
+        found = list[Record]()
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
+            for entry in entries:
+                if entry.name.endswith(".jsonl"):
+                    with contextlib.suppress(OSError):
+                        found += self._appended(entry)
+        return found
+
+    def _appended(self, entry: os.DirEntry[str]) -> Iterator[Record]:
+        start = self._ends.get(entry.name, 0)
+        if entry.stat().st_size <= start:
+            return
+        with open(entry.path, "rb") as file:
+            file.seek(start)
+            whole, newline, _ = file.read().rpartition(b"\n")  # a line may be half written
+        self._ends[entry.name] = start + len(whole) + len(newline)
+        for line in whole.split(b"\n"):
+            with contextlib.suppress(ValueError):
+                yield store.parse(line)
