@@ -14,7 +14,7 @@ LAYERS = (
     {"spec"},
     {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
     {"devices", "machine", "images"},
-    {"timing"},
+    {"timing", "testsets"},
     {"protocols", "models", "probes", "papers", "store"},
     {"execute", "judge", "anatomy", "fits"},
     {"report", "progress", "compare"},
