@@ -112,8 +112,7 @@ def add(name: str, folder: Path, home: Path) -> TestSet:
             listed = ", ".join(str(g.folder) for g in found[:4])
             raise UserError(f"{folder} has images in {len(found)} folders: {listed}. Name one of them.")
         images, broken, _ = _look(found[0])
-        if not images:
-            raise UserError(f"No image in {folder} can be read. The first: {broken[0]}")
+        _some(images, broken, folder)
         verdict = Verdict("complete", f"{len(images)} images, a set of your own", {}, ())
         return _register(name, found[0].folder, images, broken, verdict, home)
     best: tuple[layout.Group, dict[Path, Image], list[str], Verdict] | None = None
@@ -127,6 +126,7 @@ def add(name: str, folder: Path, home: Path) -> TestSet:
             break
     assert best is not None  # groups() found some
     group, images, broken, verdict = best
+    _some(images, broken, folder)
     if verdict.state == "different":
         first = f" {broken[0]}" if broken else ""
         own = verdict.instead or f"my-{name}"
@@ -205,6 +205,11 @@ def _look(group: layout.Group) -> tuple[dict[Path, Image], list[str], dict[Path,
     return images, broken, prints
 
 
+def _some(images: Mapping[Path, Image], broken: list[str], folder: Path) -> None:
+    if not images:
+        raise UserError(f"No image in {folder} can be read. The first: {broken[0]}")
+
+
 def _register(
     name: str, folder: Path, images: Mapping[Path, Image], broken: list[str], verdict: Verdict, home: Path
 ) -> TestSet:
@@ -212,7 +217,7 @@ def _register(
     called = verdict.names or {path: path.stem for path in images}
     ordered = sorted((replace(i, name=called[p]) for p, i in images.items() if p in called), key=lambda i: i.name)
     missing, sentence = list(verdict.missing), verdict.sentence
-    if broken:
+    if broken and (missing or not verdict.names):
         sentence += f"; {broken[0]}" + (f" And {len(broken) - 1} more." if len(broken) > 1 else "")
         missing = missing or [f"{len(broken)} that cannot be read"]
     state: State = "incomplete" if missing else verdict.state
