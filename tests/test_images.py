@@ -289,6 +289,7 @@ def test_both_are_scikit_image_s(noise, space, height, width, border):
         for pair in zip(*planes, strict=True)
     ]
     assert metrics.ssim(a, b, border, space) == pytest.approx(np.mean(maps), abs=1e-12)
+    assert metrics.both(a, b, border, space) == (metrics.psnr(a, b, border, space), metrics.ssim(a, b, border, space))
     assert metrics.ssim(a, a, border, space) == pytest.approx(1, abs=1e-12)
 
 
