@@ -5,6 +5,7 @@ import http.server
 import io
 import json
 import shutil
+import sys
 import threading
 import zipfile
 from functools import partial
@@ -81,6 +82,13 @@ def test_the_list_is_for_eyes_too(workbench, tmp_path):
     assert head.split() == ["name", "images", "state", "found", "folder"]
     assert [line.split()[0] for line in lines] == [*testsets.SETS, "skimage-photos"]
     assert "workbench data fetch manga109" in lines[4]
+
+
+def test_a_terminal_sees_what_is_looked_at(workbench, site, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    ran = workbench("data", "add", "set5", site[0], "--json", "--data", tmp_path / "home")
+    assert "[5/5] woman.png" in ran.err
+    assert row(ran, "set5")["state"] == "complete"
 
 
 @pytest.mark.parametrize(
