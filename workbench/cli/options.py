@@ -15,8 +15,11 @@ from workbench.spec import UserError
 if TYPE_CHECKING:
     from workbench.store import Contents
 
-Commands = Mapping[str, Callable[..., int | None]]
-"""Commands by the names they are called by; what one returns is the exit code."""
+Command = Callable[..., int | None]
+"""What a command returns is the exit code."""
+
+Commands = Mapping[str, Command | Mapping[str, Command]]
+"""Commands by the names they are called by; one that has commands of its own is a mapping of them."""
 
 
 def _folder(option: str) -> Callable[[str], Path]:
@@ -39,6 +42,12 @@ Records = Annotated[
 Results = Annotated[
     Path | None,
     typer.Option("--results", metavar="DIR", parser=_folder("--results"), help="Where to write [default: results]."),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets are registered [your cache folder]."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
