@@ -111,10 +111,14 @@ MODIFIERS: dict[str, Modifier] = {
             "float32 matrix products may run as TF32 too",
             "bound",
             {"tf32_products": True},
-            {"execution": {"tf32": True}},
+            {"execution": {"tf32_products": True}},
         ),
         Modifier(
-            "no-tf32", "in a bound, float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}
+            "no-tf32",
+            "float32 convolutions may not run as TF32",
+            "bound",
+            {"tf32_convolutions": False},
+            {"execution": {"tf32_convolutions": False}},
         ),
         Modifier("cuda", "measured on a CUDA device", "execution", {"device": "cuda"}),
         Modifier("cpu", "measured on the CPU", "execution", {"device": "cpu"}),

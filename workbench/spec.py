@@ -137,8 +137,10 @@ class Execution:
     """`compile`: through torch.compile; `graph`: replayed as a CUDA graph."""
     cudnn_benchmark: bool = True
     """Whether cuDNN tries its algorithms first and takes the fastest."""
-    tf32: bool = False
-    """Whether float32 matrix products may run as TF32; if not, torch's default holds: convolutions alone may."""
+    tf32_convolutions: bool = True
+    """Whether float32 convolutions may run as TF32, as in `Bound`: torch's default."""
+    tf32_products: bool = False
+    """Whether float32 matrix products may: not by torch's default."""
 
 
 @dataclass(frozen=True)
