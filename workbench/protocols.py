@@ -69,6 +69,14 @@ PROTOCOLS: dict[str, Protocol] = {
             input=Input(hr=(256, 256)),
             build=Build(forward="lean"),
         ),
+        Protocol(
+            "cpu",
+            "a latency for every network within minutes, on any machine: HR 128x128 as the papers fix the output (LR "
+            "64x64, 42x42, 32x32), the lean forward, on the CPU, two seconds each",
+            input=Input(hr=(128, 128)),
+            build=Build(forward="lean"),
+            timing=Timing(budget=2.0),
+        ),
     )
 }
 

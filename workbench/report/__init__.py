@@ -16,7 +16,7 @@ from workbench import papers, store
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
-from . import bounds, html, latex, markdown
+from . import bounds, html, latex, markdown, times
 from .findings import as_finding, finding, findings
 
 __all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
@@ -58,6 +58,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "fits": ", ".join(cell.fits),
         "distinct": cell.distinct,
         "tried": cell.tried,
+        **times.as_object(cell),
     }
 
 
