@@ -88,7 +88,11 @@ def left_out(cells: Sequence[Cell]) -> list[str]:
 
 def disturbances(cells: Sequence[Cell]) -> list[str]:
     """What disturbed measured figures, each thing once, from its least to its most."""
-    told = [why for cell in cells for why in (*cell.disturbed, *(cell.here.disturbed if cell.here else ()))]
+    return spanned([why for cell in cells for why in (*cell.disturbed, *(cell.here.disturbed if cell.here else ()))])
+
+
+def spanned(told: Sequence[str]) -> list[str]:
+    """Each thing once, those that differ in their numbers as one."""
     alike: dict[str, list[str]] = {}
     for why in sorted(told):
         alike.setdefault(NUMBER.sub("#", why), []).append(why)
