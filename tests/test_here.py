@@ -61,7 +61,7 @@ def test_a_stand_in_is_shown_beside_the_printed_figure_and_is_no_measurement_of_
 def test_a_stand_in_that_was_disturbed_says_so_and_the_printed_figure_stays_clean(known):
     cell = judged(known(CPU, state={"why": ["others kept 1.0 of 2 cores busy"]}))["Slow"]
     assert (cell.here.disturbed, cell.disturbed) == (("others kept 1.0 of 2 cores busy",), ())
-    assert times.here(cell) == "900.0‡"
+    assert times.entries(LATENCY, cell, [cell]) == ["900.0‡", "3.00", "9.00‡"]
     assert layout.disturbances([cell]) == ["others kept 1.0 of 2 cores busy"]
 
 
@@ -146,6 +146,17 @@ def test_the_summary_counts_times_once_there_are_any(known):
     )
 
 
+def test_a_reference_that_was_disturbed_marks_every_ratio_to_it(known, make_record):
+    records = known(CPU)
+    (key,) = [k for k, r in records.items() if r.variant == "esc-x4"]
+    records[key] = replace(records[key], details={"state": {"why": ["others kept 1.0 of 2 cores busy"]}})
+    cells = judged(records)
+    assert (cells["Slow"].ratio.disturbed, cells["Slow"].here.disturbed) == (True, ())
+    assert times.said(MADE, list(cells.values()))[-1].startswith(
+        "Latency at x4: rank correlation of measured with printed 1.00 over 3 rows, 3 of them ‡, on this machine's"
+    )
+
+
 # --- what is shown
 
 
@@ -153,8 +164,8 @@ def test_the_lines_below_a_table_without_a_gpu(known):
     caption, ranks = times.said(MADE, list(judged(known(CPU)).values()))
     assert caption == (
         f"Latency here: {environment.machine()}, 2 threads; protocol cpu: HR 128x128 (LR 32x32 at x4), float32, "
-        "batch 1, naive attention, lean forward, cpu. Another machine and another input than those of the printed "
-        "figures: neither the time nor its ratio is a verdict on them."
+        "batch 1, naive attention, lean forward, on the CPU. Another machine and another input than those of the "
+        "printed figures: neither the time nor its ratio is a verdict on them."
     )
     assert ranks == (
         "Latency at x4: rank correlation of measured with printed 1.00 over 3 rows, on this machine's stand-in, so no "
@@ -194,6 +205,9 @@ def test_of_a_gpu_the_measured_figure_stands_beside_the_printed_one(known):
     text = report.render(MADE, list(judged(known(gpu=GPU)).values()), "md").splitlines()
     assert "| Method | Scale | Latency (ms) | measured | Δ | verdict | printed ÷ Ours | measured ÷ Ours |" in text
     assert "| Other | x4 | 40.0 | 30.00 | +50.00 % | differs | 2.00 | 3.00 |" in text
+    some = list(judged(known(CPU, {v: GPU[v] for v in ("rdn-x4", "esc-x4")})).values())
+    text = report.render(MADE, some, "md")  # whose rows on the CPU have a ratio too, under another head
+    assert "| Other | x4 | 40.0 | – | – | not measured | 200.0 | – | – |" in text
 
 
 def test_csv_and_json_have_the_fields_html_and_latex_the_columns(known):
@@ -206,7 +220,8 @@ def test_csv_and_json_have_the_fields_html_and_latex_the_columns(known):
     } == set()
     page = report.render(MADE, cells, "html")
     assert "<th>Latency here (ms)</th><th>printed ÷ Ours</th><th>here ÷ Ours</th>" in page
-    assert "<td>900.0</td><td>3.00</td><td>9.00</td>" in page
+    hover = "9 times Ours&#x27;s [9, 9], printed 3, +200.0%; the tolerance is 10%"
+    assert "".join(f'<td title="{hover}">{e}</td>' for e in ("900.0", "3.00", "9.00")) in page
     assert "<li>Latency at x4: rank correlation" in page
     tex = report.render(MADE, cells, "tex")
     assert "Latency (ms) & Latency here (ms) \\\\" in tex

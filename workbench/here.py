@@ -68,7 +68,8 @@ def ratio(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
         mine, its = (r if r is not None and r.status == "ok" else None for r in pair)
         if mine and its and its.value > 0:
             asked = way or own(table, row, column)  # what was measured for another protocol may be the same thing
-            return ratios.ratio(base.method, replace(mine, protocol=asked), its, *printed)
+            found = ratios.ratio(base.method, replace(mine, protocol=asked), its, *printed)
+            return replace(found, disturbed=bool(disturbed(mine) or disturbed(its)))
     return None
 
 

@@ -36,6 +36,8 @@ class Ratio:
     printed_low: float | None = None
     printed_high: float | None = None
     """Ends of what the printed digits leave open."""
+    disturbed: bool = False
+    """Whether the machine was, while one of the two was timed."""
 
     @property
     def difference(self) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from workbench.judge import VERDICTS, Cell, summary
-from workbench.spec import Table
+from workbench.spec import Column, Table
 
 from . import times
 from .layout import (
@@ -134,15 +134,20 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
                 f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
                 + (f"<td>{escape(lean(cell))}</td>" if len(beside[column.id]) > 1 else "")
-                + "".join(f"<td>{escape(e)}</td>" for e in times.entries(column, cell, cells))
+                + _beside(column, cell, cells)
             )
         for column in plain:
             cell = row[column.id]
             shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(cell.printed or "–")}</td>')
-            shown += [f"<td>{escape(e)}</td>" for e in times.entries(column, cell, cells)]
+            shown.append(_beside(column, cell, cells))
         body.append(f"<tr{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
         scale = first.scale
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>"
+
+
+def _beside(column: Column, cell: Cell, cells: Sequence[Cell]) -> str:
+    told = f' title="{escape(cell.ratio.told(column.tolerance))}"' if cell.ratio else ""
+    return "".join(f"<td{told}>{escape(entry)}</td>" for entry in times.entries(column, cell, cells))
 
 
 def _lines(told: Sequence[str]) -> str:

@@ -28,8 +28,10 @@ def entries(column: Column, cell: Cell, cells: Sequence[Cell]) -> list[str]:
     if len(beside(column, cells)) == len(shown):
         return shown
     ratio = cell.ratio
-    printed, measured = (None, None) if ratio is None else (ratio.printed, ratio.measured)
-    return [*shown, *("–" if value is None else f"{value:.2f}" for value in (printed, measured))]
+    if ratio is None or (_judged(cell) != any(_judged(c) for c in cells if c.column == column.id)):
+        return [*shown, "–", "–"]  # a stand-in's ratio has no place among measured ones
+    printed = "–" if ratio.printed is None else f"{ratio.printed:.2f}"
+    return [*shown, printed, f"{ratio.measured:.2f}{'‡' if ratio.disturbed else ''}"]
 
 
 def here(cell: Cell) -> str:
@@ -65,18 +67,19 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "ratio_low": ratio and ratio.low,
         "ratio_high": ratio and ratio.high,
         "ratio_protocol": ratio and ratio.protocol,
+        "ratio_disturbed": ratio and ratio.disturbed,
     }
 
 
 def conditions(name: str, scales: Sequence[int]) -> str:
-    """`protocol cpu: HR 128x128 (LR 64x64 at x2), float32, batch 1, naive attention, lean forward, cpu`."""
+    """`protocol cpu: HR 128x128 (LR 64x64 at x2), float32, batch 1, naive attention, lean forward, on the CPU`."""
     way = protocols.find(name)
     given, build = way.input, way.build
     lr = ", ".join(f"{'x'.join(map(str, given.lr(s)[::-1]))} at x{s}" for s in scales)
     hr = "x".join(map(str, given.hr[::-1]))
     return (
         f"protocol {name}: HR {hr} (LR {lr}), {given.dtype}, batch {given.batch}, {build.attention} attention, "
-        f"{build.forward} forward, {way.execution.device}"
+        f"{build.forward} forward, on {'the CPU' if way.execution.device == 'cpu' else 'a CUDA device'}"
     )
 
 
@@ -107,6 +110,8 @@ def _agreement(column: Column, cells: Sequence[Cell]) -> list[str]:
         to, scale = some[0][1].to, some[0][0].scale
         others = [(c, r) for c, r in some if c.method != to]
         start = f"{column.title} at x{scale}: rank correlation of measured with printed {ranked} over {len(some)} rows"
+        if marked := sum(r.disturbed for _, r in some):
+            start += f", {marked} of them ‡"
         if own:
             held = sum(r.agrees(column.tolerance) for _, r in others)
             told = f"{held} of {len(others)} ratios to {to}'s agree with the printed ones (within their interval or "
