@@ -6,7 +6,7 @@ import pytest
 
 from workbench import environment, execute, judge, papers, protocols, report, store
 from workbench.papers.printed import LATENCY
-from workbench.report import layout, times
+from workbench.report import layout, speeds, times
 from workbench.spec import Row, Table
 
 ROWS = tuple(
@@ -227,6 +227,9 @@ def test_csv_and_json_have_the_fields_html_and_latex_the_columns(known):
     assert "Latency (ms) & Latency here (ms) \\\\" in tex
     assert "& 900.0 \\\\" in tex
     assert "% Latency here: " in tex
+    aligned = tex.partition("\\begin{tabular}{")[2].partition("}")[0]
+    body = [line for line in tex.splitlines() if line.endswith("\\\\") and "multicolumn" not in line]
+    assert {line.count("&") + 1 for line in body} == {len(aligned)}
 
 
 def test_disturbances_that_differ_in_their_numbers_are_one(known):
@@ -246,6 +249,45 @@ def test_cells_that_each_need_a_command_are_one_line(known):
     assert named == "Slow x4, Other x4, Ours x4: latency_ms"
     assert why == "needs a CUDA GPU; workbench reproduce measures what tables need"
     assert layout.gaps(cells[:1])[0][1].endswith(": workbench measure rdn-x4 --probe latency --protocol esc")
+
+
+# --- every network
+
+
+def test_every_network_that_was_timed_is_listed_the_fastest_first(known):
+    lines = speeds.markdown(known(CPU, threads=2)).splitlines()
+    assert lines[0] == "# Latency of every network on this machine"
+    assert lines[2].startswith(
+        f"{environment.machine()}, threads: 2; protocol cpu: HR 128x128 (LR 32x32 at x4), float32"
+    )
+    assert lines[-6:] == [
+        "| Network | x4 (ms) |",
+        "| --- | ---: |",
+        "| imdn | 50.0 [50.0, 50.0] |",
+        "| esc | 100.0 [100.0, 100.0] |",
+        "| rcan | 200.0 [200.0, 200.0] |",
+        "| rdn | 900.0 [900.0, 900.0] |",
+    ]
+
+
+def test_a_network_that_was_disturbed_or_not_timed_at_a_scale_says_so(known, make_record):
+    state = {"state": {"why": ["others kept 1.0 of 2 cores busy"]}}
+    records = known({"rdn-x4": 0.9}, **state) | known({"esc-x2": 0.1, "esc-x4": 0.01})
+    failed = make_record("esc-x3", "latency", "cpu", status="timeout", reason="no result after 5 s")
+    text = speeds.markdown(records | store.Contents((failed,), ()).newest())
+    assert "| Network | x2 (ms) | x4 (ms) |" in text
+    assert "| esc | 100.0 [100.0, 100.0] | 10.0 [10.0, 10.0] |\n| rdn | – | 900.0‡ [900.0, 900.0] |" in text
+    assert "‡ taken on a machine that was busy with something else or held its clocks down: others kept 1.0" in text
+    page = speeds.html(records)
+    assert "<tr><td>rdn</td><td>–</td><td>900.0‡ [900.0, 900.0]</td></tr>" in page
+
+
+def test_the_list_is_written_beside_the_tables_where_there_is_one(known, tmp_path):
+    cells = judge.judge(MADE, known(CPU))
+    for records, there in ((known(), False), (known(CPU), True)):
+        written = report.write([(MADE, cells)], records, tmp_path)
+        assert (tmp_path / "tables" / "latency-here.md" in written) is there
+        assert ('<section id="latency-here">' in (tmp_path / "report" / "index.html").read_text()) is there
 
 
 # --- the papers

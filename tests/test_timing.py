@@ -236,7 +236,7 @@ def test_without_a_gpu_cuda_is_refused_in_a_sentence(monkeypatch):
     with pytest.raises(UserError) as refused:
         timing.device(Execution(device="cuda"))
     assert str(refused.value).startswith("A measurement on a CUDA device was asked for, and there is none here: torch ")
-    assert str(refused.value).endswith("or take the CPU: --protocol steady, or the modifier +cpu.")
+    assert str(refused.value).endswith("or take the CPU: --protocol cpu, or steady.")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert timing.device(Execution(device="cuda", compile="graph")) == torch.device("cuda")
     assert timing.device(Execution()) == torch.device("cpu")

@@ -214,7 +214,7 @@ def device(execution: Execution) -> torch.device:
         built = "torch sees none" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
         raise UserError(
             f"A measurement on a CUDA device was asked for, and there is none here: {built}. "
-            "Run it where there is one, or take the CPU: --protocol steady, or the modifier +cpu."
+            "Run it where there is one, or take the CPU: --protocol cpu, or steady."
         )
     if execution.compile == "graph" and execution.device != "cuda":
         raise UserError(
