@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import digits, judge, models, papers, protocols, store
+from workbench import digits, environment, judge, models, papers, protocols, store
 from workbench.papers import esc
 from workbench.spec import Column, Row, Table, UserError
 
@@ -274,7 +274,7 @@ def test_a_timed_figure_is_that_of_this_machine(make_record, monkeypatch):
     known = store.Contents((make_record("esc-x3", "memory", values=(12 * 2**20,)),), ()).newest()
     (cell,) = judge.judge(made, known)
     assert (cell.verdict, cell.measured) == ("reproduced", 12.0)
-    monkeypatch.setattr(judge.environment, "machine", lambda: "another machine")
+    monkeypatch.setattr(environment, "machine", lambda: "another machine")
     (cell,) = judge.judge(made, known)
     assert (cell.verdict, cell.measured) == ("not measured", None)
 

@@ -39,7 +39,7 @@ def test_every_modifier_changes_fields_that_there_are(name):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady\."),
+        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady, cpu\."),
         ("esc+cel", r"No modifier of a protocol 'cel'\. Did you mean 'ceil'.*workbench protocols"),
         ("esc+", r"No modifier of a protocol ''\. "),
         ("esc+sdpa+flex", r"Protocol 'esc\+sdpa\+flex': \+sdpa and \+flex both set 'attention'; keep one of them\."),
@@ -85,6 +85,9 @@ def test_the_papers_time_on_a_gpu_and_the_project_s_own_way_on_the_cpu():
     assert (esc.execution.device, esc.execution.cudnn_benchmark) == ("cuda", True)
     assert (steady.execution.device, steady.build.forward, steady.input.lr(4)) == ("cpu", "lean", (64, 64))
     assert (steady.timing.warmup, steady.timing.runs) == (0, 0)
+    cpu = find("cpu")
+    assert [cpu.input.lr(scale) for scale in (2, 3, 4)] == [(64, 64), (42, 42), (32, 32)]
+    assert (cpu.execution.device, cpu.execution.threads, cpu.build.forward) == ("cpu", 1, "lean")
     assert find("steady+cuda").execution.device == find("hitsr").execution.device == "cuda"
     with pytest.raises(UserError, match=r"\+compile and \+graph both set 'compile'; keep one of them\.$"):
         find("steady+compile+graph")
