@@ -34,7 +34,7 @@ UNSEEN = [
 ]  # fmt: skip
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize(("variant", "protocol"), UNSEEN, ids=[f"{v}-{p}" for v, p in UNSEEN])
 def test_a_figure_made_under_a_known_protocol_is_traced_to_it(variant, protocol, request_for, tmp_path):
     made = execute.measure(request_for(variant, "macs", protocol))

@@ -35,7 +35,7 @@ def test_every_network_is_recorded_for_the_pinned_torch() -> None:
     assert all(set(found) == {"compile", "onnx"} for found in RECORDED["models"].values())
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", ["esc", "omnisr", "carn", "imdn"])
 def test_dynamo_captures_what_is_recorded_to_compile(model: str) -> None:
     """One graph of the whole network, as torch.compile(fullgraph=True) would take it; nothing is run or generated.
@@ -63,7 +63,7 @@ def test_readme_sums_up_the_verdicts_that_are_kept() -> None:
     assert kept.keys() == papers.TABLES.keys()
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_the_verdicts_that_are_kept_are_those_of_a_fresh_measurement(tmp_path: Path) -> None:
     """A sample of rows: every verdict of them, searches included."""
     kept = json.loads((ROOT / "tests" / "verdicts.json").read_text())

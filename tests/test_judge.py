@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import judge, models, papers, protocols, store
+from workbench import digits, environment, judge, models, papers, protocols, store
 from workbench.papers import esc
 from workbench.spec import Column, Row, Table, UserError
 
@@ -66,7 +66,7 @@ def judged(make_record):
     ],
 )
 def test_rounding_is_to_the_printed_digits(value, printed, equal):
-    assert judge.rounds_to(Decimal(value), printed) is equal
+    assert digits.rounds_to(Decimal(value), printed) is equal
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_rounding_is_to_the_printed_digits(value, printed, equal):
     [("267.69", "267.6", True), ("267.6", "267.6", True), ("267.7", "267.6", False), ("267.59", "267.6", False)],
 )
 def test_cutting_off_is_after_the_printed_digits(value, printed, equal):
-    assert judge.cuts_to(Decimal(value), printed) is equal
+    assert digits.cuts_to(Decimal(value), printed) is equal
 
 
 # --- verdicts
@@ -166,7 +166,7 @@ def test_what_the_explaining_protocol_left_out_marks_the_cell(judged):
 def test_a_search_takes_the_unit_of_the_print(make_record):
     details = {"protocols": ["fvcore", "hooks"], "tried": 3}
     record = make_record("esc-x3", "params-search", values=(603_600, 500), details=details)
-    looked = judge.search(record, "603", 1e3)
+    looked = digits.search(record, "603", 1e3)
     assert (looked.rounded, looked.cut, looked.nearest, looked.tried) == ((), ("fvcore",), "fvcore", 3)
 
 
@@ -274,7 +274,7 @@ def test_a_timed_figure_is_that_of_this_machine(make_record, monkeypatch):
     known = store.Contents((make_record("esc-x3", "memory", values=(12 * 2**20,)),), ()).newest()
     (cell,) = judge.judge(made, known)
     assert (cell.verdict, cell.measured) == ("reproduced", 12.0)
-    monkeypatch.setattr(judge.environment, "machine", lambda: "another machine")
+    monkeypatch.setattr(environment, "machine", lambda: "another machine")
     (cell,) = judge.judge(made, known)
     assert (cell.verdict, cell.measured) == ("not measured", None)
 

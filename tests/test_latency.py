@@ -75,7 +75,7 @@ def test_it_says_what_it_ran_under(monkeypatch):
     assert {k: details[k] for k in ("threads", "dtype", "device", "compile", "cudnn_benchmark")} == {
         "threads": 2, "dtype": "float64", "device": "cpu", "compile": "none", "cudnn_benchmark": True,
     }  # fmt: skip
-    assert details["matmul_tf32"] is False
+    assert (details["tf32_convolutions"], details["tf32_products"]) == (True, False)
     assert torch.get_num_threads() == before
 
 

@@ -244,7 +244,7 @@ def test_hooks_do_not_see_what_a_forward_does_by_itself_nor_classes_of_ones_own(
     assert reading.details["uncounted_heavy"] == ["linear", "matmul"]
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("attention", ["naive", "sdpa"])
 @pytest.mark.parametrize("variant", [v for v in models.VARIANTS.values() if v.scale == 4], ids=lambda v: v.name)
 def test_every_network_costs_what_torch_s_own_counter_says(variant, attention):
@@ -358,7 +358,7 @@ SMALLER = {"hit": {"WINDOWS": (4, 8, 16)}}
 X4 = [v for v in models.VARIANTS.values() if v.scale == 4]
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("variant", X4, ids=lambda v: v.name)
 def test_every_network_costs_what_fvcore_says_operator_by_operator(variant, monkeypatch):
     for name, value in SMALLER.get(variant.family, {}).items():

@@ -132,7 +132,7 @@ def test_parameters_and_state_equal_the_official_ones(name: str) -> None:
         assert sorted(k for k, p in model.named_parameters() if not p.requires_grad) == golden["frozen"]
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", GOLDENS)
 def test_memory_and_operators_of_the_faithful_forward_equal_the_official_ones(name: str) -> None:
     golden = GOLDENS[name]

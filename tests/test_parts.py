@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from workbench import models
 from workbench.models.mambairv2 import MambaIRv2
 from workbench.models.parts import scan
+from workbench.models.parts import shift as shifting
 from workbench.models.parts.attention import MapPoint, attend
 from workbench.models.parts.concat import Growing, fuse
 from workbench.models.parts.order import by_category, take
@@ -193,3 +194,18 @@ def test_noise_is_drawn_on_request_and_as_the_official_code_draws_it() -> None:
     torch.testing.assert_close(prompt, official @ prompts)
     gradients = (torch.autograd.grad(y.square().sum(), assm.route[0].weight)[0] for y in (prompt, official @ prompts))
     torch.testing.assert_close(*gradients)
+
+
+@pytest.mark.parametrize("variant", ["swinir-light-x4", "srformer-light-x4"])
+@pytest.mark.parametrize(
+    ("forward", "side", "made"), [("faithful", 64, 0), ("faithful", 32, 24), ("lean", 64, 0), ("lean", 32, 0)]
+)
+def test_masks_built_for_64x64_are_made_anew_on_the_host_at_any_other_size(
+    monkeypatch: pytest.MonkeyPatch, variant: str, forward: str, side: int, made: int
+) -> None:
+    """In each of the 24 blocks, shifted or not, as the official code does; printed latencies are host-bound by it."""
+    model, devices, real = models.create(variant, device="meta", forward=forward), list[Any](), shifting.shift_mask
+    monkeypatch.setattr(shifting, "shift_mask", lambda *given: (devices.append(given[-1]), real(*given))[1])
+    with torch.inference_mode():
+        model(torch.empty(1, 3, side, side, device="meta"))
+    assert devices == ["cpu"] * made

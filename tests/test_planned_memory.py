@@ -199,7 +199,7 @@ def network(variant, forward="faithful"):
 faithful = lru_cache(network)  # a trace lives as long as its network
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", sorted({v.model for v in models.VARIANTS.values()}))
 def test_without_terms_the_catalogue_s_plan_is_the_trace_s_peak(model):
     made, x = faithful(f"{model}-x4")
@@ -219,7 +219,7 @@ def ratio(row, made, x):
     return planned_memory.measure(made, x, protocol).values[0] / MIB / float(row.printed["memory_mb"])
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_the_memory_column_of_esc_s_table_2_is_planned_within_one_percent():
     """At x4, and three more; of all 42 cells the kept verdicts tell."""
     rows = [row for row in ROWS if row.scale == 4 or row.variant in ("esc-x2", "rcan-x3", "omnisr-x2")]
@@ -228,7 +228,7 @@ def test_the_memory_column_of_esc_s_table_2_is_planned_within_one_percent():
     assert max(off) < 0.01
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 def test_elan_s_cells_are_those_of_a_network_whose_windows_are_never_shifted():
     rows = [row for row in ROWS if row.variant.startswith("elan")]
     assert len(rows) == 3

@@ -29,7 +29,7 @@ def largest(module: nn.Module, x: torch.Tensor) -> float:
     return max(seen)
 
 
-@pytest.mark.no_cover
+@pytest.mark.untraced
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("model", MODELS)
 def test_autocast_gives_finite_images_near_those_of_float32(model: str, dtype: torch.dtype) -> None:

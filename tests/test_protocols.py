@@ -39,7 +39,7 @@ def test_every_modifier_changes_fields_that_there_are(name):
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady\."),
+        ("ecs", r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady, cpu\."),
         ("esc+cel", r"No modifier of a protocol 'cel'\. Did you mean 'ceil'.*workbench protocols"),
         ("esc+", r"No modifier of a protocol ''\. "),
         ("esc+sdpa+flex", r"Protocol 'esc\+sdpa\+flex': \+sdpa and \+flex both set 'attention'; keep one of them\."),
@@ -85,11 +85,20 @@ def test_the_papers_time_on_a_gpu_and_the_project_s_own_way_on_the_cpu():
     assert (esc.execution.device, esc.execution.cudnn_benchmark) == ("cuda", True)
     assert (steady.execution.device, steady.build.forward, steady.input.lr(4)) == ("cpu", "lean", (64, 64))
     assert (steady.timing.warmup, steady.timing.runs) == (0, 0)
+    cpu = find("cpu")
+    assert [cpu.input.lr(scale) for scale in (2, 3, 4)] == [(64, 64), (42, 42), (32, 32)]
+    assert (cpu.execution.device, cpu.execution.threads, cpu.build.forward) == ("cpu", 1, "lean")
     assert find("steady+cuda").execution.device == find("hitsr").execution.device == "cuda"
-    assert find("steady+tf32").execution.tf32
-    assert find("steady+tf32").bound.tf32_products
     with pytest.raises(UserError, match=r"\+compile and \+graph both set 'compile'; keep one of them\.$"):
         find("steady+compile+graph")
+
+
+def test_tf32_is_said_to_measurement_and_bound_in_the_same_words():
+    for name, allowed in (("esc", (True, False)), ("esc+tf32", (True, True)), ("esc+no-tf32", (False, False))):
+        for part in (find(name).execution, find(name).bound):
+            assert (part.tf32_convolutions, part.tf32_products) == allowed
+    both = find("esc+no-tf32+tf32").execution
+    assert (both.tf32_convolutions, both.tf32_products) == (False, True)
 
 
 @pytest.mark.parametrize("probe", [p for p in probes.PROBES.values() if not p.real], ids=lambda p: p.name)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from workbench import execute, papers, probes, progress, reproduce, store
+from workbench import execute, models, papers, probes, progress, reproduce, store
 from workbench.spec import UserError
 
 TABLE = papers.TABLES["esc-table2"]
@@ -15,10 +15,11 @@ SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp
 
 @pytest.fixture
 def quiet(monkeypatch):
-    """One small table, and notebooks that are noted and not run: they have tests of their own."""
+    """One small table, nothing timed, and notebooks that are noted and not run: they have tests of their own."""
     executed = []
     monkeypatch.setattr(papers, "TABLES", {SMALL.id: SMALL})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda name, output, parameters: executed.append(name))
+    monkeypatch.setattr(reproduce, "timed", lambda *_: [])
     return executed
 
 
@@ -34,6 +35,74 @@ def test_what_a_table_needs_is_every_cell_under_its_own_protocol_and_estimates_o
     }
     bounded = {f"roofline of esc-fp-x{scale} under esc+flex+a100" for scale in (3, 4)}
     assert {str(r) for r in needed} == counted | planned | bounded
+
+
+def test_without_a_gpu_every_network_is_timed_under_the_stand_in():
+    asked = reproduce.timed(papers.TABLES.values(), quick=False, cuda=False)
+    assert {r.variant.name for r in asked} == set(models.VARIANTS)
+    assert len(asked) == len(models.VARIANTS) == 66
+    assert {(r.probe.name, r.protocol.name) for r in asked} == {("latency", "cpu")}
+    quick = reproduce.timed(papers.TABLES.values(), quick=True, cuda=False)
+    assert {r.variant.name for r in quick} == {v.name for v in models.VARIANTS.values() if v.scale == 4}
+
+
+def test_with_a_gpu_every_cell_that_one_can_fill_is_measured_under_its_row_s_own_protocol():
+    asked = reproduce.timed([TABLE], quick=False, cuda=True)
+    assert len(asked) == 3 * 42
+    own = {r.variant.name: r.protocol.name for r in asked}
+    assert {name for name, protocol in own.items() if protocol == "esc+flex"} == {
+        f"{model}-x{scale}" for model in ("esc", "esc-fp", "esc-light") for scale in (2, 3, 4)
+    }
+    assert set(own.values()) == {"esc", "esc+flex"}
+    assert {r.probe.name for r in asked} == {"latency", "memory", "energy"}
+    assert {r.protocol.execution.device for r in asked} == {"cuda"}
+    bars = reproduce.timed([papers.TABLES["hitsr-efficiency"]], quick=False, cuda=True)
+    assert {(r.variant.scale, r.protocol.name) for r in bars} == {(2, "hitsr")}
+    assert {r.variant.scale for r in reproduce.timed([TABLE], quick=True, cuda=True)} == {4}
+
+
+@pytest.mark.parametrize("cuda", [False, True])
+def test_a_table_that_prints_no_time_asks_for_none(cuda):
+    assert reproduce.timed([papers.TABLES["hitsr-table2"]], quick=False, cuda=cuda) == []
+
+
+@pytest.mark.parametrize(
+    ("gpus", "usable", "cuda"), [([], True, False), (["a GPU"], True, True), (["a GPU"], False, False)]
+)
+def test_a_gpu_counts_when_torch_can_use_it(monkeypatch, gpus, usable, cuda):
+    monkeypatch.setattr(reproduce.environment, "capture", lambda: {"gpus": gpus})
+    monkeypatch.setattr("torch.cuda.is_available", lambda: usable)
+    assert reproduce.cuda() is cuda
+
+
+def test_on_a_gpu_times_are_judged_by_their_ratios_and_memory_by_its_bytes(workbench, monkeypatch, tmp_path):
+    """A machine that takes half the printed time of every network, but one; its memory is 1 % over the printed."""
+    names = ("esc-x4", "rcan-x4", "rdn-x4")
+    small = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in names))
+    printed = {r.variant: r.printed for r in small.rows}
+
+    def measure(asked):
+        of, values = printed[asked.variant.name], (1.0,)
+        if asked.probe.name == "latency":
+            values = (float(of["latency_ms"]) / (1e3 if asked.variant.name == "rdn-x4" else 2e3),) * 100
+        if asked.probe.name == "memory":
+            values = (float(of["memory_mb"]) * 1.01 * 2**20,)
+        details = {"protocols": ["fvcore"], "tried": 1, "threads": 16}
+        return execute._record(asked, execute.Outcome("ok", None, values, details))
+
+    real = progress.measure
+    monkeypatch.setattr(papers, "TABLES", {small.id: small})
+    monkeypatch.setattr(reproduce, "execute_notebook", lambda *_: None)
+    monkeypatch.setattr(reproduce, "cuda", lambda: True)
+    monkeypatch.setattr(reproduce, "needed", lambda *_: [])
+    monkeypatch.setattr(progress, "measure", lambda todo, folder, **given: real(todo, folder, measure, **given))
+    words = ("reproduce", "--records", tmp_path / "records", "--results", tmp_path / "results")
+    ran = workbench(*words)
+    assert ran.code == 0, ran.err
+    told = "esc-table2: Latency: 1/3 reproduced, 1/3 differs, 1/3 reference; Memory: 3/3 reproduced; "
+    assert ran.out.startswith(told)
+    assert "time, which others at work on this machine disturb: 9 missing of 9\n" in ran.err
+    assert "disturb: 0 missing of 9\n" in workbench(*words).err
 
 
 def test_quick_means_x4_only():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
-from workbench import devices, execute, papers, probes
+from workbench import devices, execute, papers, probes, ratios
 from workbench.devices import DEVICES, Device
 from workbench.probes import arithmetic, roofline
 from workbench.probes.arithmetic import operations, products
@@ -269,12 +269,12 @@ def test_modules_are_cut_at_a_depth():
     ],
 )
 def test_rank_correlation_by_hand(a, b, expected):
-    assert bounds.rank_correlation(a, b) == (None if expected is None else pytest.approx(expected))
+    assert ratios.rank_correlation(a, b) == (None if expected is None else pytest.approx(expected))
 
 
 def test_values_without_a_partner_cannot_be_ranked():
     with pytest.raises(ValueError, match="2 values cannot be ranked against 1"):
-        bounds.rank_correlation([1, 2], [1])
+        ratios.rank_correlation([1, 2], [1])
 
 
 TABLE = papers.TABLES["esc-table2"]

@@ -236,7 +236,7 @@ def test_without_a_gpu_cuda_is_refused_in_a_sentence(monkeypatch):
     with pytest.raises(UserError) as refused:
         timing.device(Execution(device="cuda"))
     assert str(refused.value).startswith("A measurement on a CUDA device was asked for, and there is none here: torch ")
-    assert str(refused.value).endswith("or take the CPU: --protocol steady, or the modifier +cpu.")
+    assert str(refused.value).endswith("or take the CPU: --protocol cpu, or steady.")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert timing.device(Execution(device="cuda", compile="graph")) == torch.device("cuda")
     assert timing.device(Execution()) == torch.device("cpu")
@@ -254,14 +254,14 @@ def switches():
 
 def test_switches_stand_as_asked_and_are_put_back_whatever_happens():
     before = switches()
-    wanted = Execution(threads=2, cudnn_benchmark=not before[1], tf32=True)
+    wanted = Execution(threads=2, cudnn_benchmark=not before[1], tf32_convolutions=False, tf32_products=True)
 
     def fail():
         with timing.set_up(wanted) as settings:
-            assert switches() == (2, not before[1], True, True)
+            assert switches() == (2, not before[1], False, True)
             assert settings == {
                 "device": "cpu", "threads": 2, "compile": "none",
-                "cudnn_benchmark": not before[1], "cudnn_tf32": True, "matmul_tf32": True,
+                "cudnn_benchmark": not before[1], "tf32_convolutions": False, "tf32_products": True,
             }  # fmt: skip
             raise ZeroDivisionError
 
@@ -274,7 +274,7 @@ def test_no_number_of_threads_means_all_that_may_be_used(monkeypatch):
     monkeypatch.setattr(machine, "threads", lambda asked: asked or 3)
     with timing.set_up(Execution()) as settings:
         assert settings["threads"] == torch.get_num_threads() == 3
-        assert not settings["matmul_tf32"]
+        assert (settings["tf32_convolutions"], settings["tf32_products"]) == (True, False)  # torch's default
 
 
 def test_a_run_computes_the_network_and_keeps_no_gradients():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from workbench import judge, papers
+from workbench import digits, judge, papers
 from workbench.judge import Cell
 from workbench.spec import Claim, Record, Row, Side, Table
 
@@ -146,9 +146,9 @@ def _follows(claim: Claim, value: float) -> Derived:
     if claim.relation == "about":
         return "follows" if abs(value / float(claim.printed) - 1) <= ABOUT else "does not follow"
     exact = Decimal(repr(round(value, 9)))
-    if judge.rounds_to(exact, claim.printed):
+    if digits.rounds_to(exact, claim.printed):
         return "follows"
-    return "cut off" if judge.cuts_to(exact, claim.printed) else "does not follow"
+    return "cut off" if digits.cuts_to(exact, claim.printed) else "does not follow"
 
 
 def _told(cell: Cell) -> str:

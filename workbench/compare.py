@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench import environment, execute, models, protocols, timing, turns
+from workbench import environment, execute, machine, models, protocols, timing, turns
 from workbench.spec import Protocol, UserError, Variant
 from workbench.timing import Clock, Sample, Warmup
 
@@ -65,15 +65,23 @@ class Ratio:
         """Whether the interval holds 1."""
         return self.low <= 1 <= self.high
 
-    def __str__(self) -> str:
-        """`esc-x4 is 3.6x [3.5, 3.7] faster than hit-srf-x4`."""
-        if self.equal:
-            return f"{self.of} and {self.over} are equally fast within {max(1 / self.low, self.high) - 1:.1%}"
-        word, ends = "faster", (self.median, self.low, self.high)
-        if self.median < 1:
-            word, ends = "slower", (1 / self.median, 1 / self.high, 1 / self.low)
-        middle, low, high = _rounded(*ends)
-        return f"{self.of} is {middle}x [{low}, {high}] {word} than {self.over}"
+    def sentence(self, precision: float, device: str) -> str:
+        """`esc-x4 is 3.6x [3.5, 3.7] faster than hit-srf-x4 on a CPU`.
+
+        That two are equally fast is a finding, which takes an interval as narrow as was asked; a wide one that holds 1
+        found nothing.
+        """
+        if not self.equal:
+            word, ends = "faster", (self.median, self.low, self.high)
+            if self.median < 1:
+                word, ends = "slower", (1 / self.median, 1 / self.high, 1 / self.low)
+            middle, low, high = _rounded(*ends)
+            return f"{self.of} is {middle}x [{low}, {high}] {word} than {self.over} on {device}"
+        if self.width < precision:
+            within = max(1 / self.low, self.high) - 1
+            return f"{self.of} and {self.over} are equally fast within {within:.1%} on {device}"
+        seen = f"{self.median:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        return f"no difference seen between {self.of} and {self.over} on {device}: ratio {seen}"
 
 
 @dataclass(frozen=True)
@@ -92,12 +100,16 @@ class Comparison:
     budget: float
     seed: int
     """Of the orders; drawn from the system's entropy."""
+    state: dict[str, Any]
+    """Of the machine, before and after, and what disturbed it, as `machine.Watch` says it."""
 
     def sentences(self) -> Iterator[str]:
         """One for each ratio, with the hardware named; what was not reached is said."""
         count, reached = len(self.rounds.seconds), self.rounds.ended == "precise"
         for ratio in self.ratios:
-            told = f"{ratio} on {self.device}: {ratio.of} took less time in {ratio.probability:.0%} of {count} rounds"
+            told = ratio.sentence(self.precision, self.device)
+            told += ";" if ratio.equal and ratio.width >= self.precision else ":"
+            told += f" {ratio.of} took less time in {ratio.probability:.0%} of {count} rounds"
             if not reached and ratio.width >= self.precision:
                 spent = f"{self.budget:g} s" if self.rounds.ended == "budget" else f"{count} rounds"
                 told += f"; after {spent} its interval is still {ratio.width:.1%} wide, not {self.precision:.1%}"
@@ -122,6 +134,11 @@ class Comparison:
             parts.append({"compile": "torch.compile", "graph": "CUDA graph"}[self.settings["compile"]])
         return f"protocol {self.protocol.name}: {', '.join(parts)}"
 
+    def disturbed(self) -> str | None:
+        """What kept the machine from its best, if anything did: it is in both times of a round, not in their ratio."""
+        why = "; ".join(self.state["why"])
+        return f"disturbed: {why}; that met all alike, and widens the intervals" if why else None
+
     def as_object(self) -> dict[str, Any]:
         """Everything, raw times included, as JSON has it."""
         return {
@@ -137,6 +154,7 @@ class Comparison:
             "precision": self.precision,
             "budget": self.budget,
             "seed": self.seed,
+            "state": self.state,
             "ended": self.rounds.ended,
             "took": self.rounds.took,
             "entrants": [e.name for e in self.entrants],
@@ -164,15 +182,18 @@ def compare(
         )
     entrants, pairs = _matched([models.find(n) for n in names], None if vs is None else models.find(vs))
     way, seed = protocols.find(protocol), secrets.randbits(64)
+    watch = machine.Watch(way.execution.device)
     timing.device(way.execution)  # refused before the first network is built
     with ExitStack() as stack:
         stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
         runs = [_run(entrant, way, clock) for entrant in entrants]
+        watch.begin(settings["threads"])
         rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock)
+        state = watch.end()
     ratios = tuple(ratio(rounds, entrants[a].name, entrants[b].name, a, b) for a, b in pairs)
     device = _device(way.execution.device)
-    return Comparison(entrants, ratios, rounds, way, settings, device, precision, budget, seed)
+    return Comparison(entrants, ratios, rounds, way, settings, device, precision, budget, seed, state)
 
 
 def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Variant, ...], list[tuple[int, int]]]:

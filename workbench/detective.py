@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from workbench import execute, judge, models, probes, progress, store
-from workbench.judge import Cell, Search
+from workbench.digits import Search, search
+from workbench.judge import Cell
 from workbench.spec import Column, Record, Row, Table, UserError, unknown
 
 COUNTED = ("macs", "params")
@@ -39,7 +40,7 @@ def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Searc
     record = execute.answer(asked, known)
     if record.status != "ok":
         raise UserError(f"No search for {probe} of {variant}: {record.status}: {record.reason}")
-    return judge.search(record, digits, factor), record
+    return search(record, digits, factor), record
 
 
 def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:

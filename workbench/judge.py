@@ -5,20 +5,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import environment, papers, probes, protocols, store
+from workbench import here, papers, probes, protocols, store
+from workbench.digits import cuts_to, rounds_to, search
+from workbench.here import Here
+from workbench.ratios import Ratio
 from workbench.spec import Column, Record, Row, Table
 
-Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
+Verdict = Literal["reproduced", "explained", "planned", "differs", "reference", "not measured", "not printed"]
 VERDICTS: dict[Verdict, str] = {
-    "reproduced": "equal in every printed digit under the table's protocol",
+    "reproduced": "equal in every printed digit under the table's protocol; of a time, the ratio to the table's "
+    "reference is the printed one, within its interval or the stated tolerance",
     "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding; "
     "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
-    "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
+    "differs": "no named protocol gives the printed figure, or the estimate or ratio is beyond the tolerance",
+    "reference": "a time that the others' are divided by: a machine's milliseconds get no verdict, their ratios do",
     "not measured": "no record answers the cell; the reason says what is missing",
     "not printed": "the paper leaves the cell empty",
 }
@@ -60,52 +65,18 @@ class Cell:
     """How many different figures the search had to choose from: many, and a fit may be chance."""
     tried: int = 0
     """How many protocols the search tried."""
+    here: Here | None = None
+    """What this machine gives under a protocol that any machine can run, where the column has one."""
+    ratio: Ratio | None = None
+    """How many times as long as the table's reference it takes: as printed, and as `measured`, else `here`, has it."""
 
     @property
     def difference(self) -> float | None:
-        """Measured, or else estimated, against reported, as a fraction of the reported."""
+        """Measured, or else estimated, against reported, as a fraction of the reported; the same of ratios of times."""
+        if self.measured is not None and self.ratio is not None and self.ratio.protocol == self.protocol:
+            return self.ratio.difference
         found = self.estimate if self.measured is None else self.measured
         return None if found is None or not self.reported else found / self.reported - 1
-
-
-@dataclass(frozen=True)
-class Search:
-    """What came out of looking for a printed figure among the known protocols."""
-
-    rounded: tuple[str, ...]
-    """Protocols whose figure rounds to the printed digits, the simplest first."""
-    cut: tuple[str, ...]
-    """Protocols whose figure was not rounded but cut off to the printed digits."""
-    nearest: str
-    """The protocol that comes nearest."""
-    values: Mapping[str, float]
-    """The figure of every protocol that gives one of its own."""
-    tried: int
-    """How many protocols were tried; most change nothing for a given network."""
-
-    @property
-    def fits(self) -> tuple[str, ...]:
-        return self.rounded + self.cut
-
-    @property
-    def distinct(self) -> int:
-        """How many different figures there were to choose from."""
-        return len(set(self.values.values()))
-
-    def __str__(self) -> str:
-        """`2 fit of 384 protocols tried, which give 28 distinct figures`."""
-        many = f"{len(self.fits)} fit" if len(self.fits) != 1 else "1 fits"
-        return f"{many} of {self.tried} protocols tried, which give {self.distinct} distinct figures"
-
-
-def search(record: Record, printed: str, factor: float) -> Search:
-    """Look for a printed figure among the values of a search record; `factor` is one printed unit in base units."""
-    values = dict(zip(record.details["protocols"], record.values, strict=True))
-    scaled = {name: Decimal(value) / Decimal(factor) for name, value in values.items()}
-    rounded = tuple(name for name, value in scaled.items() if rounds_to(value, printed))
-    cut = tuple(name for name, value in scaled.items() if name not in rounded and cuts_to(value, printed))
-    nearest = min(scaled, key=lambda name: abs(scaled[name] - Decimal(printed)))
-    return Search(rounded, cut, nearest, values, record.details["tried"])
 
 
 def read(table: str, records: str | Path) -> tuple[Table, list[Cell]]:
@@ -121,7 +92,7 @@ def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
     """One cell: the row's own protocol first, then whatever a search among the known protocols found."""
-    protocol = row.protocols.get(column.id, table.protocol)
+    protocol = here.own(table, row, column)
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
     empty = Cell(
@@ -142,7 +113,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         if record is not None and record.status == "ok":
             more.setdefault("measured", record.value / column.factor)
             more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
-            more.setdefault("disturbed", tuple(record.details.get("state", {}).get("why", ())))
+            more.setdefault("disturbed", here.disturbed(record))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
     if row.variant is None:
@@ -152,25 +123,25 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         if column.estimate in probes.PROBES:
             return _estimated(empty, row, column, known, needs)
         return found("not printed" if printed is None else "not measured", needs)
-    record = _answer(row.variant, row.scale, column.probe, protocol, known)
+    if column.ratio:
+        empty = replace(empty, here=here.here(row, column, known), ratio=here.ratio(table, row, column, known))
+    record = here.answer(row.variant, row.scale, column.probe, protocol, known)
     if (record is None or record.status == "unsupported") and column.estimate in probes.PROBES:
         return _estimated(empty, row, column, known, f"needs {column.needs}")
-    if record is None:
+    timed = probes.PROBES[column.probe].timed
+    if record is None or (timed and record.status == "unsupported"):
         command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
-        if probes.PROBES[column.probe].timed:
+        if timed:
             return found("not printed" if printed is None else "not measured", f"needs {column.needs}: {command}")
         return found("not measured", f"{UNASKED}: {command}")
     if record.status != "ok":
         return found("not measured", f"{record.status}: {record.reason}", record)
     if printed is None:
         return found("not printed", "the paper leaves the cell empty", record)
-    if probes.PROBES[column.probe].timed:
-        own = f"{record.value / column.factor:.4g} {column.unit} on {record.machine}"
-        if abs(record.value / column.factor / float(printed) - 1) <= column.tolerance:
-            return found("reproduced", f"{own}, within {column.tolerance:.0%} of the printed figure", record)
-        return found("differs", f"{own}: another machine's figures compare as ratios of networks only", record)
+    if timed:
+        return found(*_timed(table, row, column, empty.ratio, record), record)
     value = Decimal(record.value) / Decimal(column.factor)
-    searched = _answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
+    searched = here.answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
     seen = {"fits": looked.fits, "distinct": looked.distinct, "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
@@ -198,10 +169,32 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     return found("differs", f"{told}; the nearest, {gives}; {own}", record, **other, **seen)
 
 
+def _timed(table: Table, row: Row, column: Column, ratio: Ratio | None, record: Record) -> tuple[Verdict, str]:
+    """The verdict on a figure that was measured on this machine under the row's own protocol."""
+    value = record.value / column.factor
+    own = f"{value:.4g} {column.unit} on {record.machine}"
+    if not column.ratio:
+        off = value / float(row.printed[column.id]) - 1
+        near = abs(off) <= column.tolerance
+        return ("reproduced" if near else "differs"), f"{own}, {off:+.1%}; the tolerance is {column.tolerance:.0%}"
+    if row.method == table.reference:
+        return "reference", f"{own}: the time that the others' are divided by"
+    base = here.reference(table, row)
+    if base is None:
+        return "differs", f"{own}: another machine's figures compare as ratios, and the table names no reference"
+    if ratio is None or ratio.protocol != here.own(table, row, column):
+        command = f"workbench measure {base.variant} --probe {column.probe} --protocol {here.own(table, base, column)}"
+        return "not measured", f"{own}; for its ratio {base.method} is missing: {command}"
+    if ratio.printed is None:
+        return "not measured", f"{own}; no figure of {base.method} is printed that this one could be divided by"
+    held = ratio.agrees(column.tolerance)
+    return ("reproduced" if held else "differs"), f"{ratio.told(column.tolerance)} on {record.machine}; {own}"
+
+
 def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record], needs: str) -> Cell:
     """A cell whose device is not here: what the estimate says of it, which is not a measurement."""
     record, lean = (
-        _answer(str(row.variant), row.scale, str(column.estimate), protocol, known)
+        here.answer(str(row.variant), row.scale, str(column.estimate), protocol, known)
         for protocol in (empty.protocol, f"{empty.protocol}+lean")
     )
     if record is None:
@@ -219,7 +212,7 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
     )
     if abs(known_cell.difference) <= column.tolerance:
         return replace(known_cell, verdict="planned", why=told)
-    searched = _answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known)
+    searched = here.answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known)
     if searched is None or searched.status != "ok":
         return replace(known_cell, verdict="differs", why=f"{told}; other protocols were not tried yet")
     values = dict(zip(searched.details["protocols"], searched.values, strict=True))
@@ -241,21 +234,11 @@ def _said(name: str) -> str:
     return "; ".join(protocols.MODIFIERS[m].title for m in modifiers) or protocols.find(name).title
 
 
-def rounds_to(value: Decimal, printed: str) -> bool:
-    """Whether a value, rounded to as many decimals as are printed, is what is printed; ties may go either way."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_DOWN))
-
-
-def cuts_to(value: Decimal, printed: str) -> bool:
-    """Whether a value, cut off after as many decimals as are printed, is what is printed."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return value.quantize(digits, ROUND_DOWN) == Decimal(printed)
-
-
 def summary(table: Table, cells: Iterable[Cell]) -> str:
     """One line: how many cells of each measurable column got which verdict; methods not in the catalogue apart."""
-    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c)}
+    cells = list(cells)
+    timed = {c.column for c in cells if c.measured is not None}
+    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c) or c.id in timed}
     strangers = set()
     for one in cells:
         if one.variant is None:
@@ -276,13 +259,3 @@ def measurable(column: Column) -> bool:
     """Whether this version can check a column on any machine: count it, or estimate it."""
     counted = column.probe in probes.PROBES and not probes.PROBES[column.probe].timed
     return counted or column.estimate in probes.PROBES
-
-
-def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:
-    if probe not in probes.PROBES:
-        return None
-    found = probes.find(probe)
-    conditions = protocols.find(protocol).read(found.reads, scale)
-    if found.timed:
-        conditions["machine"] = environment.machine()  # a figure of another machine does not stand for this one's
-    return known.get(store.identity(variant, found.name, found.version, conditions))

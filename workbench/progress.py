@@ -20,9 +20,10 @@ def measure(
     how: How = execute.measure,
     since: store.Contents | None = None,
     asked: int | None = None,
+    what: str = "measure",
 ) -> list[Record]:
     """The record of each request, in their order; as `run`."""
-    return [done.record for done in run(todo, folder, how, since, asked)]
+    return [done.record for done in run(todo, folder, how, since, asked, what)]
 
 
 def run(
@@ -31,11 +32,13 @@ def run(
     how: How = execute.measure,
     since: store.Contents | None = None,
     asked: int | None = None,
+    what: str = "measure",
 ) -> list[Done]:
     """Measure and store one request after the other, showing what runs, how much is left and how long that may take.
 
     `since` is what the store held when `todo` was found missing in it; if it is not given, the store is read once more.
-    With `asked`, the number of requests of which `todo` is missing, what is expected is said first.
+    With `asked`, the number of requests of which `todo` is missing, it is said first `what` is done, and how long that
+    may take.
     """
     if not todo:
         return []
@@ -51,7 +54,7 @@ def run(
         forecast = Forecast(since.records)
         if asked is not None:
             told = forecast.told(left.values())
-            print(f"measure: {len(left)} missing of {asked}{', ' if told else ''}{told}", file=sys.stderr)
+            print(f"{what}: {len(left)} missing of {asked}{', ' if told else ''}{told}", file=sys.stderr)
         with _Bar(len(left)) if sys.stderr.isatty() else _Lines(len(left)) as view:
 
             def shown(request: Request) -> Record:

@@ -69,6 +69,15 @@ PROTOCOLS: dict[str, Protocol] = {
             input=Input(hr=(256, 256)),
             build=Build(forward="lean"),
         ),
+        Protocol(
+            "cpu",
+            "a latency for every network within minutes, on any machine: HR 128x128 as the papers fix the output (LR "
+            "64x64, 42x42, 32x32), the lean forward, in one thread of the CPU, two seconds each",
+            input=Input(hr=(128, 128)),
+            build=Build(forward="lean"),
+            execution=Execution(threads=1),  # several wait for each other, which on a busy machine takes minutes
+            timing=Timing(budget=2.0),
+        ),
     )
 }
 
@@ -111,10 +120,14 @@ MODIFIERS: dict[str, Modifier] = {
             "float32 matrix products may run as TF32 too",
             "bound",
             {"tf32_products": True},
-            {"execution": {"tf32": True}},
+            {"execution": {"tf32_products": True}},
         ),
         Modifier(
-            "no-tf32", "in a bound, float32 convolutions may not run as TF32", "bound", {"tf32_convolutions": False}
+            "no-tf32",
+            "float32 convolutions may not run as TF32",
+            "bound",
+            {"tf32_convolutions": False},
+            {"execution": {"tf32_convolutions": False}},
         ),
         Modifier("cuda", "measured on a CUDA device", "execution", {"device": "cuda"}),
         Modifier("cpu", "measured on the CPU", "execution", {"device": "cpu"}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workbench import detective, environment, execute, judge, papers, progress, store
+from workbench import detective, environment, execute, here, judge, papers, probes, progress, store
 from workbench.report import bounds
 from workbench.spec import Record, Table, UserError
 
@@ -26,6 +27,7 @@ def run(quick: bool, records: Path, results: Path) -> None:
         print(f"workbench: {problem}", file=sys.stderr)
     tables = papers.TABLES.values()
     unanswered = _measure([r for table in tables for r in needed(table, quick)], records)
+    unanswered += _measure(timed(tables, quick, cuda()), records, "time, which others at work on this machine disturb")
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
     unanswered += _measure(open_, records)
@@ -50,17 +52,49 @@ def needed(table: Table, quick: bool) -> list[execute.Request]:
     return sorted(asked, key=lambda r: r.variant.name)  # what reads one trace stands together
 
 
+def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Request]:
+    """What is timed on this machine.
+
+    With a CUDA device that is every cell that one can fill, under its row's own protocol, and the energy beside each
+    latency. Without one it is every network, in a table or not, under the protocol that any machine can run.
+    """
+    asked, everywhere = list[execute.Request](), set[tuple[str, str]]()
+    for table in tables:
+        for column in table.columns:
+            if column.probe not in probes.PROBES or not probes.find(column.probe).timed:
+                continue
+            if not cuda:
+                everywhere |= {(column.probe, column.here)} if column.here else set()
+                continue
+            named = [column.probe, "energy"] if column.probe == "latency" else [column.probe]
+            for row in table.rows:
+                if row.variant and _wanted(row.scale, quick):
+                    asked += execute.requests([row.variant], named, [here.own(table, row, column)])
+    for probe, protocol in sorted(everywhere):
+        asked += [r for r in execute.requests(["*"], [probe], [protocol]) if _wanted(r.variant.scale, quick)]
+    return asked
+
+
+def cuda() -> bool:
+    """Whether torch can use a GPU here; it is asked only where the driver shows one."""
+    if not environment.capture()["gpus"]:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _wanted(scale: int, quick: bool) -> bool:
     return scale == 4 or not quick
 
 
-def _measure(wanted: list[execute.Request], records: Path) -> list[Record]:
+def _measure(wanted: list[execute.Request], records: Path, what: str = "measure") -> list[Record]:
     """Measure what is missing; what has no value comes back."""
     contents = store.read(records)
     todo = execute.missing(wanted, contents.newest())
     if not todo:
-        print(f"measure: 0 missing of {len(wanted)}", file=sys.stderr)
-    measured = progress.measure(todo, records, since=contents, asked=len(wanted))
+        print(f"{what}: 0 missing of {len(wanted)}", file=sys.stderr)
+    measured = progress.measure(todo, records, since=contents, asked=len(wanted), what=what)
     return [r for r in measured if r.status != "ok"]
 
 

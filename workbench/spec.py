@@ -137,8 +137,10 @@ class Execution:
     """`compile`: through torch.compile; `graph`: replayed as a CUDA graph."""
     cudnn_benchmark: bool = True
     """Whether cuDNN tries its algorithms first and takes the fastest."""
-    tf32: bool = False
-    """Whether float32 matrix products may run as TF32; if not, torch's default holds: convolutions alone may."""
+    tf32_convolutions: bool = True
+    """Whether float32 convolutions may run as TF32, as in `Bound`: torch's default."""
+    tf32_products: bool = False
+    """Whether float32 matrix products may: not by torch's default."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +251,11 @@ class Column:
     estimate: str | None = None
     """The probe that says, without the device, what `probe` would measure there."""
     tolerance: float = 0.02
-    """The fraction by which an estimate may differ from the printed figure and still account for it."""
+    """The fraction by which an estimate, or a ratio, may differ from the printed figure and still account for it."""
+    ratio: bool = False
+    """Whether its figures are a machine's own, so that only ratios to the table's reference can be judged."""
+    here: str | None = None
+    """The protocol that gives a figure of any machine beside the printed one; nothing is concluded from that."""
 
 
 @dataclass(frozen=True)
@@ -279,6 +285,8 @@ class Table:
     """The default protocol of its cells."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    reference: str | None = None
+    """The method whose figure divides those of its scale, in columns that are judged by ratios."""
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def device(execution: Execution) -> torch.device:
         built = "torch sees none" if torch.version.cuda else f"torch {torch.__version__} is built without CUDA"
         raise UserError(
             f"A measurement on a CUDA device was asked for, and there is none here: {built}. "
-            "Run it where there is one, or take the CPU: --protocol steady, or the modifier +cpu."
+            "Run it where there is one, or take the CPU: --protocol cpu, or steady."
         )
     if execution.compile == "graph" and execution.device != "cuda":
         raise UserError(
@@ -231,21 +231,22 @@ def set_up(execution: Execution) -> Iterator[dict[str, Any]]:
     cudnn, products = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (torch.get_num_threads(), cudnn.benchmark, cudnn.allow_tf32, products.allow_tf32)
 
-    def put(threads: int, benchmark: bool, convolutions: bool, tf32: bool) -> None:
+    def put(threads: int, benchmark: bool, convolutions: bool, multiply: bool) -> None:
         torch.set_num_threads(threads)
         cudnn.benchmark = benchmark
         cudnn.allow_tf32 = convolutions
-        products.allow_tf32 = tf32
+        products.allow_tf32 = multiply
 
     try:
-        put(machine.threads(execution.threads), execution.cudnn_benchmark, True, execution.tf32)
+        threads = machine.threads(execution.threads)
+        put(threads, execution.cudnn_benchmark, execution.tf32_convolutions, execution.tf32_products)
         yield {
             "device": execution.device,
             "threads": torch.get_num_threads(),
             "compile": execution.compile,
             "cudnn_benchmark": cudnn.benchmark,
-            "cudnn_tf32": cudnn.allow_tf32,
-            "matmul_tf32": products.allow_tf32,
+            "tf32_convolutions": cudnn.allow_tf32,
+            "tf32_products": products.allow_tf32,
         }
     finally:
         put(*before)

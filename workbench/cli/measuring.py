@@ -96,6 +96,8 @@ def compare(
     for sentence in found.sentences():
         print(sentence)
     print(found.conditions())
+    if disturbed := found.disturbed():
+        print(disturbed)
 
 
 def reproduce(

@@ -43,6 +43,7 @@ TABLE2 = Table(
     protocol="esc",
     columns=COST + QUALITY,
     rows=rows("esc_table2.csv", MODELS, COST + QUALITY, _protocols),
+    reference="ESC",
 )
 
 TABLES = (TABLE2,)

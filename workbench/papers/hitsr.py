@@ -40,6 +40,7 @@ EFFICIENCY = Table(
     protocol="hitsr",
     columns=(*COST, RUNTIME),
     rows=rows("hitsr_efficiency.csv", MODELS, (*COST, RUNTIME)),
+    reference="HiT-SRF",
 )
 
 TABLES = (TABLE2, EFFICIENCY)

@@ -9,7 +9,9 @@ from importlib import resources
 
 from workbench.spec import Column, Row
 
-LATENCY = Column("latency_ms", "Latency", "ms", "latency", 1e-3, "low", "a CUDA GPU")
+LATENCY = Column(
+    "latency_ms", "Latency", "ms", "latency", 1e-3, "low", "a CUDA GPU", tolerance=0.1, ratio=True, here="cpu"
+)
 MEMORY = Column("memory_mb", "Memory", "MB", "memory", 2**20, "low", "a CUDA GPU", estimate="planned-memory")
 FLOPS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
 PARAMS = Column("params_k", "Params", "K", "params", 1e3, "low", "nothing")

@@ -16,7 +16,7 @@ from workbench import papers, store
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
-from . import bounds, html, latex, markdown
+from . import bounds, html, latex, markdown, speeds, times
 from .findings import as_finding, finding, findings
 
 __all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
@@ -58,6 +58,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "fits": ", ".join(cell.fits),
         "distinct": cell.distinct,
         "tried": cell.tried,
+        **times.as_object(cell),
     }
 
 
@@ -118,6 +119,9 @@ def write(
             written += bounds.write(table, known, results)
             picture = written[-1].read_text(encoding="utf-8")
             sections.append(html.framed(bounds.TITLE, bounds.html(table, known), picture[picture.index("<svg") :]))
+    if speeds.read(known):
+        written.append(speeds.write(known, results))
+        sections.append(speeds.html(known))
     store.replace(front, html.page("Printed and measured", sections))
     return [*written, front]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import devices, probes, protocols, store
+from workbench.ratios import rank_correlation
 from workbench.spec import Record, Row, Table, unknown
 
 from .labels import halo, place
@@ -79,24 +80,6 @@ def read(table: Table, known: Mapping[str, Record], device: str = "a100") -> lis
                 )
             )  # fmt: skip
     return found
-
-
-def rank_correlation(a: Sequence[float], b: Sequence[float]) -> float | None:
-    """Spearman's: the correlation of ranks, equal values sharing the mean of theirs; None where it is not defined."""
-    if len(a) != len(b):
-        raise ValueError(f"{len(a)} values cannot be ranked against {len(b)}")
-    x, y = _ranks(a), _ranks(b)
-    mean = (len(a) + 1) / 2
-    spread = sum((r - mean) ** 2 for r in x) * sum((r - mean) ** 2 for r in y)
-    if not spread:
-        return None
-    together = sum((r - mean) * (s - mean) for r, s in zip(x, y, strict=True))
-    return float(together / spread**0.5)
-
-
-def _ranks(values: Sequence[float]) -> list[float]:
-    """From 1 for the smallest."""
-    return [sum(v < value for v in values) + (sum(v == value for v in values) + 1) / 2 for value in values]
 
 
 def correlations(

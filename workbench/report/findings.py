@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from workbench.judge import Cell, Search, summary
+from workbench.digits import Search
+from workbench.judge import Cell, summary
 from workbench.spec import Table
 
 SHOWN = 8

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from html import escape
 
 from workbench.judge import VERDICTS, Cell, summary
-from workbench.spec import Table
+from workbench.spec import Column, Table
 
+from . import times
 from .layout import (
     DAGGER,
     DOUBLE_DAGGER,
@@ -94,7 +95,7 @@ def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -
 </div>
 <p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed:
 {legend}. Hover a figure for its reason.{escape(dagger)}</p>
-{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</section>
+{_lines(times.said(table, cells))}{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</section>
 """
 
 
@@ -115,8 +116,10 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
     for column in pairs:
         what, *more = beside[column.id]
         head += f'<th class="printed">{escape(heading(column))}</th><th>{what}</th><th>Δ</th>'
-        head += "".join(f"<th>{title}</th>" for title in more)
-    head += "".join(f'<th class="printed">{escape(heading(c))}</th>' for c in plain)
+        head += "".join(f"<th>{escape(title)}</th>" for title in (*more, *times.beside(column, cells)))
+    for column in plain:
+        head += f'<th class="printed">{escape(heading(column))}</th>'
+        head += "".join(f"<th>{escape(title)}</th>" for title in times.beside(column, cells))
     body = []
     scale = 0
     for row in by_row(cells):
@@ -131,14 +134,24 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
                 f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
                 + (f"<td>{escape(lean(cell))}</td>" if len(beside[column.id]) > 1 else "")
+                + _beside(column, cell, cells)
             )
-        shown += [
-            f'<td class="printed" title="{escape(row[c.id].why)}">{escape(row[c.id].printed or "–")}</td>'
-            for c in plain
-        ]
+        for column in plain:
+            cell = row[column.id]
+            shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(cell.printed or "–")}</td>')
+            shown.append(_beside(column, cell, cells))
         body.append(f"<tr{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
         scale = first.scale
     return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>"
+
+
+def _beside(column: Column, cell: Cell, cells: Sequence[Cell]) -> str:
+    told = f' title="{escape(cell.ratio.told(column.tolerance))}"' if cell.ratio else ""
+    return "".join(f"<td{told}>{escape(entry)}</td>" for entry in times.entries(column, cell, cells))
+
+
+def _lines(told: Sequence[str]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in told) + "\n</ul>\n" if told else ""
 
 
 def _listing(title: str, entries: Sequence[tuple[str, str]]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from workbench.judge import Cell, summary
 from workbench.spec import Column, Table
 
+from . import times
 from .layout import DAGGER, DOUBLE_DAGGER, by_row, disturbances, left_out, measured, obtained, split
 
 SPECIAL = {
@@ -28,13 +29,16 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     """A `tabular` to be input into a `table*`; its first lines say which packages it needs."""
     pairs, plain = split(table, cells)
     rows = by_row(cells)
-    aligned = "ll" + "rr" * len(pairs) + "r" * len(plain)
+    timed = [c for c in table.columns if any(cell.here for cell in cells if cell.column == c.id)]
+    aligned = "ll" + "rr" * len(pairs) + "r" * len(plain + timed)
     groups = [rf"\multicolumn{{2}}{{c}}{{{_escape(_unit(c))}}}" for c in pairs] + [_escape(_unit(c)) for c in plain]
-    kinds = [kind for c in pairs for kind in ("printed", obtained(c, cells)[0])] + [""] * len(plain)
+    groups += [_escape(times.beside(c, cells)[0]) for c in timed]
+    kinds = [kind for c in pairs for kind in ("printed", obtained(c, cells)[0])] + [""] * len(plain + timed)
     rules = " ".join(rf"\cmidrule(lr){{{3 + 2 * i}-{4 + 2 * i}}}" for i in range(len(pairs)))
     marks = {name: "abcdefghijklmnopqrstuvwxyz"[i] for i, name in enumerate(_foreign(table, cells))}
     lines = [
         f"% {table.source}. {summary(table, cells)}",
+        *(f"% {told}" for told in times.said(table, cells)),
         r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}.",
         rf"\begin{{tabular}}{{{aligned}}}",
         r"\toprule",
@@ -55,12 +59,13 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
             shown += [_grey(_escape(cell.printed or "–")), _ranked(cell, column, peers, measured(cell), False) + mark]
         shown += [_ranked(row[c.id], c, peers, row[c.id].printed or "–", True) for c in plain]
+        shown += [_escape(times.here(row[c.id])) for c in timed]
         lines.append(" & ".join(shown) + r" \\")
     said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
     said += [_escape(DAGGER)] if left_out(cells) else []
     said += [_escape(DOUBLE_DAGGER)] if disturbances(cells) else []
     said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
-    width = 2 + 2 * len(pairs) + len(plain)
+    width = 2 + 2 * len(pairs) + len(plain + timed)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
     return "\n".join([*lines, r"\bottomrule", *foot, r"\end{tabular}"]) + "\n"
 

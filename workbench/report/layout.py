@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
@@ -9,7 +10,17 @@ from itertools import groupby
 from workbench.judge import UNASKED, Cell
 from workbench.spec import Column, Table
 
-MARKS = {"reproduced": "✓", "explained": "≈", "planned": "~", "differs": "✗", "not measured": "·", "not printed": ""}
+MARKS = {
+    "reproduced": "✓",
+    "explained": "≈",
+    "planned": "~",
+    "differs": "✗",
+    "reference": "=",
+    "not measured": "·",
+    "not printed": "",
+}
+COMMAND = re.compile(r": workbench measure .*")
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
@@ -76,8 +87,28 @@ def left_out(cells: Sequence[Cell]) -> list[str]:
 
 
 def disturbances(cells: Sequence[Cell]) -> list[str]:
-    """What disturbed measured figures, each thing once."""
-    return sorted({why for cell in cells for why in cell.disturbed})
+    """What disturbed measured figures, each thing once, from its least to its most."""
+    return spanned([why for cell in cells for why in (*cell.disturbed, *(cell.here.disturbed if cell.here else ()))])
+
+
+def spanned(told: Sequence[str]) -> list[str]:
+    """Each thing once, those that differ in their numbers as one."""
+    alike: dict[str, list[str]] = {}
+    for why in sorted(told):
+        alike.setdefault(NUMBER.sub("#", why), []).append(why)
+    return [_span(group) for group in alike.values()]
+
+
+def _span(texts: Sequence[str]) -> str:
+    """Texts that differ in their numbers as one: `others kept 0.3 to 1.7 of 2 cores busy`."""
+    columns = zip(*(NUMBER.findall(text) for text in texts), strict=True)
+    ends = iter([sorted({*column}, key=float) for column in columns])
+
+    def both(_: re.Match[str]) -> str:
+        numbers = next(ends)
+        return numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+    return NUMBER.sub(both, texts[0])
 
 
 def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
@@ -94,13 +125,13 @@ def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     told: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.verdict == "not measured" and cell.printed is not None:
-            kind = UNASKED if UNASKED in cell.why else cell.why
-            told.setdefault(kind, []).append(cell)
+            told.setdefault(UNASKED if UNASKED in cell.why else COMMAND.sub("", cell.why), []).append(cell)
     return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
 
 
 def _all(group: Sequence[Cell], why: str) -> str:
-    return f"{why}; workbench reproduce measures what tables need" if why == UNASKED else why
+    """What cells need that each would need a command of its own."""
+    return why if why == group[0].why else f"{why}; workbench reproduce measures what tables need"
 
 
 def _named(cells: Sequence[Cell]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
+from . import times
 from .layout import (
     DAGGER,
     DOUBLE_DAGGER,
@@ -32,9 +33,13 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     for column in pairs:
         beside = obtained(column, cells)
         head += [heading(column), beside[0], "Δ", *beside[1:], "verdict"]
-        ruler += ["---:"] * (2 + len(beside)) + ["---"]
-    head += [heading(c) for c in plain]
-    ruler += ["---:"] * len(plain)
+        more = times.beside(column, cells)
+        head += more
+        ruler += ["---:"] * (2 + len(beside)) + ["---"] + ["---:"] * len(more)
+    for column in plain:
+        more = times.beside(column, cells)
+        head += [heading(column), *more]
+        ruler += ["---:"] * (1 + len(more))
     lines = [f"# {table.source}: {table.title}", "", summary(table, cells), "", _line(head), _line(ruler)]
     for row in by_row(cells):
         first = next(iter(row.values()))
@@ -43,8 +48,11 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             cell = row[column.id]
             spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
             shown += [cell.printed or "–", measured(cell), difference(cell), *spared, cell.verdict]
-        shown += [row[c.id].printed or "–" for c in plain]
+            shown += times.entries(column, cell, cells)
+        for column in plain:
+            shown += [row[column.id].printed or "–", *times.entries(column, row[column.id], cells)]
         lines.append(_line(shown))
+    lines += [line for told in times.said(table, cells) for line in ("", told)]
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
     for title, entries in (("Notes", notes(cells)), ("Not measured", gaps(cells))):
         if entries:

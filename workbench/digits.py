@@ -1,0 +1,66 @@
+"""What printed digits say of a value: whether it rounds to them, was cut off to them, and under which protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
+
+from workbench.spec import Record
+
+
+@dataclass(frozen=True)
+class Search:
+    """What came out of looking for a printed figure among the known protocols."""
+
+    rounded: tuple[str, ...]
+    """Protocols whose figure rounds to the printed digits, the simplest first."""
+    cut: tuple[str, ...]
+    """Protocols whose figure was not rounded but cut off to the printed digits."""
+    nearest: str
+    """The protocol that comes nearest."""
+    values: Mapping[str, float]
+    """The figure of every protocol that gives one of its own."""
+    tried: int
+    """How many protocols were tried; most change nothing for a given network."""
+
+    @property
+    def fits(self) -> tuple[str, ...]:
+        return self.rounded + self.cut
+
+    @property
+    def distinct(self) -> int:
+        """How many different figures there were to choose from."""
+        return len(set(self.values.values()))
+
+    def __str__(self) -> str:
+        """`2 fit of 384 protocols tried, which give 28 distinct figures`."""
+        many = f"{len(self.fits)} fit" if len(self.fits) != 1 else "1 fits"
+        return f"{many} of {self.tried} protocols tried, which give {self.distinct} distinct figures"
+
+
+def search(record: Record, printed: str, factor: float) -> Search:
+    """Look for a printed figure among the values of a search record; `factor` is one printed unit in base units."""
+    values = dict(zip(record.details["protocols"], record.values, strict=True))
+    scaled = {name: Decimal(value) / Decimal(factor) for name, value in values.items()}
+    rounded = tuple(name for name, value in scaled.items() if rounds_to(value, printed))
+    cut = tuple(name for name, value in scaled.items() if name not in rounded and cuts_to(value, printed))
+    nearest = min(scaled, key=lambda name: abs(scaled[name] - Decimal(printed)))
+    return Search(rounded, cut, nearest, values, record.details["tried"])
+
+
+def rounds_to(value: Decimal, printed: str) -> bool:
+    """Whether a value, rounded to as many decimals as are printed, is what is printed; ties may go either way."""
+    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
+    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_DOWN))
+
+
+def cuts_to(value: Decimal, printed: str) -> bool:
+    """Whether a value, cut off after as many decimals as are printed, is what is printed."""
+    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
+    return value.quantize(digits, ROUND_DOWN) == Decimal(printed)
+
+
+def left_open(printed: str) -> float:
+    """How far a figure may be from its printed digits: half of what the last of them counts."""
+    return float(Decimal(1).scaleb(Decimal(printed).as_tuple().exponent) / 2)  # type: ignore[arg-type]
