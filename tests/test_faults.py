@@ -182,8 +182,8 @@ def test_a_sweep_that_waits_for_another_says_so_and_both_count_what_they_did(
     assert re.sub(r" \(about .* left\)", "", ran.err).splitlines() == [
         "measure: 2 missing of 2",
         "[1/2] params of esc-x3 under esc",
-        "waiting for another sweep on these records, which is at params of esc-x4 under esc",
-        "[2/2] params of esc-x4 under esc, measured by another sweep",
+        "waiting for another process, which is at params of esc-x4 under esc",
+        "[2/2] params of esc-x4 under esc, by another process",
         "2 asked, 1 measured, 1 measured meanwhile by another sweep, 0 already known.",
     ]
     assert ran.out.splitlines()[1].split() == ["esc-x4", "params", "esc", "7"]

@@ -2,10 +2,11 @@
 
 import re
 import sys
+from unittest.mock import Mock
 
 import pytest
 
-from workbench import environment, execute, progress, store
+from workbench import environment, execute, fresh, models, progress, store, sweep
 from workbench.execute import missing
 
 
@@ -94,3 +95,24 @@ def test_a_measurement_notes_how_long_it_took(request_for, filled):
     record = execute.measure(request_for())
     assert record.took > 0
     assert store.read(filled(record)).records == (record,)
+
+
+def test_several_processes_share_what_is_counted_and_each_thing_is_counted_once(request_for, tmp_path):
+    wanted = [request_for(name) for name in models.VARIANTS]
+    found = progress.measure(wanted, tmp_path, hands=2)
+    assert [r.variant for r in found] == list(models.VARIANTS)
+    assert {r.status for r in found} == {"ok"}
+    assert sorted(r.variant for r in store.read(tmp_path).records) == sorted(models.VARIANTS)
+
+
+def test_what_the_other_processes_fail_to_do_is_done_here(request_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep.fresh, "call", Mock(side_effect=fresh.NoAnswerError("failed", "killed")))
+    wanted = [request_for(name) for name in models.VARIANTS if name.endswith("x4")]
+    assert {r.status for r in progress.measure(wanted, tmp_path, hands=2)} == {"ok"}
+    assert sweep.fresh.call.called
+
+
+def test_few_are_done_by_one(request_for, tmp_path, monkeypatch):
+    monkeypatch.setattr(sweep, "crew", Mock())
+    progress.measure([request_for("esc-x4")], tmp_path, hands=2)
+    assert not sweep.crew.called

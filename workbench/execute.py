@@ -133,7 +133,7 @@ def measure_apart(request: Request, timeout: float | None = None) -> Record:
     with _turn(request) as held:
         start = time.monotonic()
         try:
-            told = fresh.call(_child, request, timeout=timeout, imports=_imports(), held=held)
+            told = fresh.call(_child, request, timeout=timeout, imports=imports(), held=held)
             outcome = Outcome(**told | {"values": tuple(told["values"])})
         except fresh.NoAnswerError as died:
             outcome = Outcome(died.status, died.reason)
@@ -149,7 +149,7 @@ def _child(request: Request) -> dict[str, Any]:
     return asdict(_outcome(request))
 
 
-def _imports() -> list[str]:
+def imports() -> list[str]:
     """What a fresh process finds imported: torch, every probe and every network."""
     rooms = [p.name.replace("-", "_") for p in probes.PROBES.values() if not p.across]
     return [

@@ -14,7 +14,8 @@ from workbench.spec import Record
 class Forecast:
     """What records of this machine say of the time that measurements take; a guess, and called one."""
 
-    def __init__(self, records: Iterable[Record] = ()):
+    def __init__(self, records: Iterable[Record] = (), hands: int = 1):
+        self._hands = hands
         self._took = defaultdict[tuple[str, ...], deque[float]](lambda: deque(maxlen=25))
         self._now = list[float]()
         for record in records:
@@ -47,7 +48,7 @@ class Forecast:
         known = [g for g in guesses if g is not None]
         if not known:
             return ""
-        return f"{'about' if len(known) == len(guesses) else 'at least'} {_words(sum(known))}"
+        return f"{'about' if len(known) == len(guesses) else 'at least'} {_words(sum(known) / self._hands)}"
 
 
 def _words(seconds: float) -> str:

@@ -13,6 +13,9 @@ from workbench.forecast import Forecast
 from workbench.spec import Record
 from workbench.sweep import Done, How
 
+MANY = 12
+"""Requests below which other processes would take longer to start than to help."""
+
 
 def measure(
     todo: Sequence[Request],
@@ -21,9 +24,10 @@ def measure(
     since: store.Contents | None = None,
     asked: int | None = None,
     what: str = "measure",
+    hands: int = 1,
 ) -> list[Record]:
     """The record of each request, in their order; as `run`."""
-    return [done.record for done in run(todo, folder, how, since, asked, what)]
+    return [done.record for done in run(todo, folder, how, since, asked, what, hands)]
 
 
 def run(
@@ -33,12 +37,13 @@ def run(
     since: store.Contents | None = None,
     asked: int | None = None,
     what: str = "measure",
+    hands: int = 1,
 ) -> list[Done]:
     """Measure and store one request after the other, showing what runs, how much is left and how long that may take.
 
     `since` is what the store held when `todo` was found missing in it; if it is not given, the store is read once more.
     With `asked`, the number of requests of which `todo` is missing, it is said first `what` is done, and how long that
-    may take.
+    may take. With more than one of `hands` other processes work on it too, which no timed measurement bears.
     """
     if not todo:
         return []
@@ -51,7 +56,8 @@ def run(
             missing = {r.identity for r in execute.missing(todo, known)}
             finished = {r.identity: Done(r, known[r.identity], False) for r in todo if r.identity not in missing}
         left = {r.identity: r for r in todo if r.identity not in finished}
-        forecast = Forecast(since.records)
+        hands = hands if len(left) >= MANY else 1
+        forecast = Forecast(since.records, hands)
         if asked is not None:
             told = forecast.told(left.values())
             print(f"{what}: {len(left)} missing of {asked}{', ' if told else ''}{told}", file=sys.stderr)
@@ -61,6 +67,8 @@ def run(
                 view.begins(request, forecast.told(left.values()))
                 return how(request)
 
+            if hands > 1:
+                sweep.crew(list(left.values()), folder, hands)
             for done in sweep.run(list(left.values()), writer, shown, since, view.waits, view.say):
                 finished[done.request.identity] = done
                 del left[done.request.identity]
@@ -141,13 +149,13 @@ class _Bar(_Lines):
 
 
 def _outcome(done: Done) -> str:
-    who = "" if done.ours else ", measured by another sweep"
+    who = "" if done.ours else ", by another process"
     return who if done.record.status == "ok" else f"{who}: {done.record.status}: {done.record.reason}"
 
 
 def _waiting(left: Sequence[Request]) -> str:
     what = str(left[0]) if len(left) == 1 else f"{left[0]} and {len(left) - 1} more"
-    return f"waiting for another sweep on these records, which is at {what}"
+    return f"waiting for another process, which is at {what}"
 
 
 def conclude(records: Collection[Record]) -> int:

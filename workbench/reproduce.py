@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workbench import detective, environment, execute, here, judge, papers, probes, progress, store
+from workbench import detective, environment, execute, here, judge, machine, papers, probes, progress, store
 from workbench.report import bounds
 from workbench.spec import Record, Table, UserError
 
@@ -26,11 +26,12 @@ def run(quick: bool, records: Path, results: Path) -> None:
     for problem in contents.problems:
         print(f"workbench: {problem}", file=sys.stderr)
     tables = papers.TABLES.values()
-    unanswered = _measure([r for table in tables for r in needed(table, quick)], records)
+    hands = machine.threads()
+    unanswered = _measure([r for table in tables for r in needed(table, quick)], records, hands=hands)
     unanswered += _measure(timed(tables, quick, cuda()), records, "time, which others at work on this machine disturb")
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
-    unanswered += _measure(open_, records)
+    unanswered += _measure(open_, records, hands=hands)
     for name in NOTEBOOKS:
         print(f"notebook: {name}", file=sys.stderr)
         execute_notebook(name, results / "report" / f"{name}.ipynb", {"records": str(records), "results": str(results)})
@@ -88,13 +89,13 @@ def _wanted(scale: int, quick: bool) -> bool:
     return scale == 4 or not quick
 
 
-def _measure(wanted: list[execute.Request], records: Path, what: str = "measure") -> list[Record]:
+def _measure(wanted: list[execute.Request], records: Path, what: str = "measure", hands: int = 1) -> list[Record]:
     """Measure what is missing; what has no value comes back."""
     contents = store.read(records)
     todo = execute.missing(wanted, contents.newest())
     if not todo:
         print(f"{what}: 0 missing of {len(wanted)}", file=sys.stderr)
-    measured = progress.measure(todo, records, since=contents, asked=len(wanted), what=what)
+    measured = progress.measure(todo, records, since=contents, asked=len(wanted), what=what, hands=hands)
     return [r for r in measured if r.status != "ok"]
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from workbench import interrupts, store
+from workbench import execute, fresh, interrupts, store
 from workbench.execute import Request
 from workbench.reservations import Reservations, Tail
 from workbench.spec import Record
@@ -57,6 +60,27 @@ def run(
             with reservations.reserve(request.identity, wait=True):
                 done = shared.measure(request, how)
         yield done
+
+
+def crew(todo: Sequence[Request], folder: Path, hands: int) -> None:
+    """Start processes that do the same from its end, so that `hands` work on it: for what is counted and not timed.
+
+    They end with us. Nothing is done twice, and what one of them fails to do is done here.
+    """
+    for _ in range(hands - 1):
+        threading.Thread(target=_hand, args=(todo[::-1], folder), daemon=True).start()
+
+
+def _hand(todo: Sequence[Request], folder: Path) -> None:
+    with contextlib.suppress(fresh.NoAnswerError):
+        fresh.call(_work, todo, folder, imports=execute.imports())
+
+
+def _work(todo: Sequence[Request], folder: Path) -> int:
+    since = store.read(folder)
+    left = execute.missing(todo, since.newest())
+    with store.Writer(folder) as writer:
+        return sum(done.ours for done in run(left, writer, execute.measure, since))
 
 
 class _Shared:
