@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench import judge, models, papers, protocols, store
-from workbench.papers import esc
+from workbench.papers import esc, names
 from workbench.spec import Column, Row, Table, UserError
 
 MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
@@ -354,7 +354,7 @@ def test_esc_s_table_2_has_42_rows_all_of_them_ours():
     rows = papers.TABLES["esc-table2"].rows
     assert len(rows) == 42
     assert [sum(r.scale == s for r in rows) for s in (2, 3, 4)] == [14, 14, 14]
-    assert {r.method for r in rows} == set(esc.MODELS)
+    assert {names.key(r.method) for r in rows} < names.BUILT.keys()
     assert all(r.variant for r in rows)
 
 

@@ -277,6 +277,10 @@ class Table:
     """The default protocol of its cells."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    training: str | None = None
+    """What its networks were trained on, where one thing was; image quality compares with that of the same only."""
+    bold: frozenset[tuple[str, int, str]] = frozenset()
+    """Cells printed as the best of their scale: (method, scale, column); empty if its marks are not held."""
 
 
 @dataclass(frozen=True)

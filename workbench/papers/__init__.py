@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from workbench.spec import Figure, Table, unknown
 
-from . import esc, hitsr
+from . import asid, esc, hitsr
+from .printed import Claim
 
-PAPERS = (esc, hitsr)
+PAPERS = (esc, hitsr, asid)
 
 TABLES: dict[str, Table] = {t.id: t for paper in PAPERS for t in paper.TABLES}
 FIGURES: dict[str, Figure] = {f.id: f for paper in PAPERS for f in paper.FIGURES}
+CLAIMS: tuple[Claim, ...] = tuple(c for paper in PAPERS for c in paper.CLAIMS)
 
 
 def find_table(name: str) -> Table:
