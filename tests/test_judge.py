@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from workbench import judge, models, papers, protocols, store
+from workbench import digits, judge, models, papers, protocols, store
 from workbench.papers import esc, names
 from workbench.spec import Column, Row, Table, UserError
 
@@ -66,7 +66,7 @@ def judged(make_record):
     ],
 )
 def test_rounding_is_to_the_printed_digits(value, printed, equal):
-    assert judge.rounds_to(Decimal(value), printed) is equal
+    assert digits.rounds_to(Decimal(value), printed) is equal
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_rounding_is_to_the_printed_digits(value, printed, equal):
     [("267.69", "267.6", True), ("267.6", "267.6", True), ("267.7", "267.6", False), ("267.59", "267.6", False)],
 )
 def test_cutting_off_is_after_the_printed_digits(value, printed, equal):
-    assert judge.cuts_to(Decimal(value), printed) is equal
+    assert digits.cuts_to(Decimal(value), printed) is equal
 
 
 # --- verdicts

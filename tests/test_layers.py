@@ -12,10 +12,11 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "digits"},
     {"devices", "machine"},
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
+    {"audit"},
     {"execute", "judge", "anatomy", "fits"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},

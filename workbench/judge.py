@@ -5,23 +5,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import environment, papers, probes, protocols, store
+from workbench import audit, environment, papers, probes, protocols, store
+from workbench.digits import cuts_to, rounds_to
 from workbench.spec import Column, Record, Row, Table
 
-Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
+Verdict = Literal[
+    "reproduced", "explained", "planned", "differs", "contradicted", "suspect", "not measured", "not printed"
+]
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "equal in every printed digit under the table's protocol",
     "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding; "
     "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
+    "contradicted": "open, and another paper prints another figure for the same thing",
+    "suspect": "open, and other figures of the table say that this one is a misprint",
     "not measured": "no record answers the cell; the reason says what is missing",
     "not printed": "the paper leaves the cell empty",
 }
+
+UNSETTLED = ("explained", "differs", "contradicted", "suspect")
+"""Verdicts on cells that, where something was measured, their own protocol did not reproduce."""
 
 UNASKED = "no record yet"
 """How the reason of a cell begins that nobody has measured, though this workbench can."""
@@ -60,6 +68,8 @@ class Cell:
     """How many different figures the search had to choose from: many, and a fit may be chance."""
     tried: int = 0
     """How many protocols the search tried."""
+    audit: tuple[audit.Finding, ...] = ()
+    """What speaks against the printed figure, whatever the verdict."""
 
     @property
     def difference(self) -> float | None:
@@ -116,7 +126,25 @@ def read(table: str, records: str | Path) -> tuple[Table, list[Cell]]:
 
 def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
     """Every cell of a table against the newest records, in the table's order."""
-    return [cell(table, row, column, known) for row in table.rows for column in table.columns]
+    cells = [cell(table, row, column, known) for row in table.rows for column in table.columns]
+    doubts: dict[tuple[str, int, str], list[audit.Finding]] = {}
+    for finding in audit.of(table):
+        place = finding.place
+        doubts.setdefault((place.method, place.scale, place.column), []).append(finding)
+    return [doubted(c, doubts.get((c.method, c.scale, c.column), ())) for c in cells]
+
+
+def doubted(cell: Cell, findings: Iterable[audit.Finding]) -> Cell:
+    """A cell with what the audit found in it.
+
+    What is reproduced, explained or planned stays so. Of what is open, a finding that is not weak makes the verdict;
+    evidence inside the table goes before another paper's print.
+    """
+    told = tuple(findings)
+    heavy = sorted((f for f in told if f.strength != "weak"), key=lambda f: f.kind != "suspect")
+    if not heavy or cell.verdict not in ("differs", "not measured"):
+        return replace(cell, audit=told)
+    return replace(cell, audit=told, verdict=heavy[0].kind, why=f"{heavy[0].evidence}; {cell.verdict}: {cell.why}")
 
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
@@ -124,19 +152,8 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     protocol = row.protocols.get(column.id, table.protocol)
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
-    empty = Cell(
-        row.method,
-        row.scale,
-        row.variant,
-        column.id,
-        printed,
-        reported,
-        None,
-        column.unit,
-        protocol,
-        "not measured",
-        "",
-    )
+    place = (row.method, row.scale, row.variant, column.id)
+    empty = Cell(*place, printed, reported, None, column.unit, protocol, "not measured", "")
 
     def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
         if record is not None and record.status == "ok":
@@ -239,18 +256,6 @@ def _said(name: str) -> str:
     """What the modifiers of a protocol's name mean, or the protocol itself if it has none."""
     _, *modifiers = name.split("+")
     return "; ".join(protocols.MODIFIERS[m].title for m in modifiers) or protocols.find(name).title
-
-
-def rounds_to(value: Decimal, printed: str) -> bool:
-    """Whether a value, rounded to as many decimals as are printed, is what is printed; ties may go either way."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_DOWN))
-
-
-def cuts_to(value: Decimal, printed: str) -> bool:
-    """Whether a value, cut off after as many decimals as are printed, is what is printed."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return value.quantize(digits, ROUND_DOWN) == Decimal(printed)
 
 
 def summary(table: Table, cells: Iterable[Cell]) -> str:

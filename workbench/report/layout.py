@@ -6,11 +6,24 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
-from workbench.judge import UNASKED, Cell
+from workbench.judge import UNASKED, UNSETTLED, Cell
 from workbench.spec import Column, Table
 
-MARKS = {"reproduced": "✓", "explained": "≈", "planned": "~", "differs": "✗", "not measured": "·", "not printed": ""}
+from .audited import told
+
+MARKS = {
+    "reproduced": "✓",
+    "explained": "≈",
+    "planned": "~",
+    "differs": "✗",
+    "contradicted": "≠",
+    "suspect": "?",
+    "not measured": "·",
+    "not printed": "",
+}
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
+AUDIT = "Audit (§)"
+SECTION = "§ something speaks against the printed figure"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
@@ -45,6 +58,11 @@ def measured(cell: Cell) -> str:
         return "–"
     tilde = "~" if cell.measured is None else ""
     return tilde + figure(value, cell) + ("†" if cell.uncounted else "") + ("‡" if cell.disturbed else "")
+
+
+def printed(cell: Cell) -> str:
+    """The printed figure, marked if something speaks against it."""
+    return (cell.printed or "–") + ("§" if cell.audit else "")
 
 
 def lean(cell: Cell) -> str:
@@ -84,9 +102,14 @@ def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """What has to be said about cells that are not simply reproduced: who, and why; equal reasons once."""
     told: dict[tuple[str, str], list[str]] = {}
     for cell in cells:
-        if cell.verdict in ("explained", "differs") or (cell.verdict == "not measured" and cell.printed is None):
+        if cell.verdict in UNSETTLED or (cell.verdict == "not measured" and cell.printed is None):
             told.setdefault((cell.column, f"{cell.verdict}: {cell.why}"), []).append(f"{cell.method} x{cell.scale}")
     return [(f"{', '.join(who)}, {column}", why) for (column, why), who in told.items()]
+
+
+def doubts(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """What speaks against printed figures: (cell, evidence)."""
+    return [(f"{f.place}, printed {f.printed}", told(f)) for cell in cells for f in cell.audit]
 
 
 def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:

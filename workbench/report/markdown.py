@@ -8,11 +8,13 @@ from workbench.judge import VERDICTS, Cell, summary
 from workbench.spec import Table
 
 from .layout import (
+    AUDIT,
     DAGGER,
     DOUBLE_DAGGER,
     by_row,
     difference,
     disturbances,
+    doubts,
     gaps,
     heading,
     lean,
@@ -20,6 +22,7 @@ from .layout import (
     measured,
     notes,
     obtained,
+    printed,
     split,
 )
 
@@ -42,11 +45,11 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         for column in pairs:
             cell = row[column.id]
             spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
-            shown += [cell.printed or "–", measured(cell), difference(cell), *spared, cell.verdict]
-        shown += [row[c.id].printed or "–" for c in plain]
+            shown += [printed(cell), measured(cell), difference(cell), *spared, cell.verdict]
+        shown += [printed(row[c.id]) for c in plain]
         lines.append(_line(shown))
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
-    for title, entries in (("Notes", notes(cells)), ("Not measured", gaps(cells))):
+    for title, entries in (("Notes", notes(cells)), (AUDIT, doubts(cells)), ("Not measured", gaps(cells))):
         if entries:
             lines += ["", f"## {title}", ""] + [f"- {who}: {why}" for who, why in entries]
     if any(c.uncounted for c in cells):
