@@ -298,7 +298,7 @@ def test_cells_come_row_by_row_and_column_by_column():
 
 
 def test_the_summary_counts_printed_cells_of_measurable_columns(make_record):
-    rows = (row("267.6"), row("1.0"), row("2.0", "esc-x2"), row(""), row("5", None))
+    rows = (row("267.6"), row("1.0"), row("700.0", "esc-x2"), row(""), row("5", None))
     made = table(*rows, columns=(MACS, PSNR))
     record = make_record("esc-x3", "macs", values=(267_612_860_160,))
     cells = judge.judge(made, store.Contents((record,), ()).newest())

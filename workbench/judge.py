@@ -273,7 +273,7 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]]
         parts.append(f"{titles[column]}: {', '.join(told)}")
-    line = f"{table.id}: " + "; ".join(parts)
+    line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
     return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line
 
 

@@ -33,7 +33,7 @@ def _same(sheet: Sheet, entry: Entry, other: Sheet) -> Iterator[Entry]:
     quality = entry.column.probe.startswith("quality")
     if quality and (one.training is None or one.training != two.training):
         return
-    if not quality and entry.column.probe != "params" and sheet.hr != other.hr:
+    if not quality and entry.column.probe != "params" and (sheet.hr is None or sheet.hr != other.hr):
         return
     if not quality and entry.column.probe not in LAW and one.paper != two.paper:
         return

@@ -23,7 +23,7 @@ EMPTY = {"", "-", "–", "—", "n/a", "na", "nan", "none", "/"}
 SEPARATORS = ",;\t|"
 COSTS = {
     r"param": PARAMS,
-    r"flop|macs?\b|multadds?|mult-adds?": FLOPS,
+    r"flop|macs?\b|multi? ?adds?": FLOPS,
     r"latency|runtime|time": LATENCY,
     r"mem": MEMORY,
 }
@@ -36,11 +36,13 @@ def read(
     columns: Mapping[str, str],
     scale: int | None = None,
     training: str | None = None,
+    protocol: str = "",
 ) -> tuple[Table, list[str]]:
     """A table, and the headings that are not looked at since nothing says what they are.
 
     `columns` says of a heading what it is: `method`, `scale`, `params`, `flops`, `latency`, `memory`, or a test set
-    with a measure (`set5_psnr`). `scale` is that of all rows where no column has it. Bold figures (`**38.35**`,
+    with a measure (`set5_psnr`). `scale` is that of all rows where no column has it. Image quality is compared
+    with other prints only where `training` is told, multiply-adds where `protocol` is. Bold figures (`**38.35**`,
     `\\textbf{38.35}`) are marks of the best.
     """
     head, lines = _lines(path)
@@ -64,7 +66,7 @@ def read(
     by_kind = [(number, {kind: line[name] for kind, name in kinds.items()}) for number, line in named]
     rows, bold = _rows(path, by_kind, {c.id: c for c in figures}, scale)
     title = f"{len(rows)} rows, {len(figures)} columns"
-    table = Table(path.name, title, path.name, str(path), "esc", tuple(figures), rows, training, bold)
+    table = Table(path.name, title, path.name, str(path), protocol, tuple(figures), rows, training, bold)
     return table, [name for name in head if name not in meant]
 
 
@@ -108,7 +110,7 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise UserError(f"{path} has {len(rest)} rows below its headings; a figure is checked against those of others.")
     for number, line in rest:
         if len(line) != len(head):
-            raise UserError(f"Line {number} of {path} has {len(line)} fields, and its headings are {len(head)}.")
+            raise UserError(f"Line {number} of {path} has {len(line)} fields, and there are {len(head)} headings.")
     return head, rest
 
 
@@ -162,8 +164,8 @@ def _rows(
                 continue
             if _number(text) is None:
                 raise UserError(
-                    f"Line {number} of {path}, {column.title}: {text[:40]!r} is no figure; write digits alone, or - "
-                    "for none."
+                    f"Line {number} of {path}, {column.title}: {text[:40]!r} is no figure; write one figure in digits, "
+                    "or - for none."
                 )
             printed[column.id] = text.replace(",", ".")
             if marked:

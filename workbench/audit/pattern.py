@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .sheet import LAW, Expectation, Place, Sheet, measure
+from .sheet import FEWEST, LAW, Expectation, Place, Sheet, measure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 
 ENOUGH = 10
 """Methods that slopes are learnt from at least; from 8, five times as many clean figures are flagged."""
-
-FEWEST = 4
-"""Methods without which a figure cannot be told from its column."""
 
 BEST = 5
 """Columns that predict a column; two wrong ones among them do not move their median far."""
@@ -40,6 +38,9 @@ LEAST = 2.0
 
 LOOSE = 0.05
 """The same of costs, as a ratio: networks differ in what they do at every scale alike, upsamplers above all."""
+
+NORMAL = 0.6745
+"""Half of all normal deviates are within so many standard deviations."""
 
 MANY = 40
 """Methods beyond which not every pair of them gives a slope."""
@@ -75,6 +76,7 @@ def expectations(sheet: Sheet) -> Mapping[Place, Expectation]:
                         usual = ALIKE * median(spread[:, mine].ravel(), 0)
                         spread[:, mine] = np.fmax(spread[:, mine], usual)
                 _keep(found, sheet, group, values, expected, spread)
+        _temper(found, sheet, quality)
         for column in sheet.table.columns:
             if column.probe in LAW and len(sheet.scales) >= 3:
                 group = [(scale, column.id) for scale in sheet.scales]
@@ -117,6 +119,17 @@ def _reach(values: Array, n: int) -> Array:
     far = median(from_middle / np.where(usual > 0, usual, np.nan), 1)
     found: Array = np.sqrt(1 + np.nan_to_num(far) ** 2 * 4 / n)
     return found
+
+
+def _temper(found: dict[Place, Expectation], sheet: Sheet, quality: list[tuple[int, str]]) -> None:
+    """Widen the spreads of a method that goes with the others nowhere: it is odd itself, and not its print."""
+    for method in sheet.methods:
+        entries = [e for scale, column in quality if (e := sheet.at(method, scale, column)) and e.place in found]
+        offs = np.array([abs(found[e.place].off(e.value)) for e in entries])
+        for i, entry in enumerate(entries):
+            rest = np.delete(offs, i)
+            usual = float(median(rest, 0)) / NORMAL if len(rest) >= 3 else 0.0
+            found[entry.place] = replace(found[entry.place], spread=found[entry.place].spread * max(1.0, usual))
 
 
 def _polished(values: Array) -> tuple[Array, Array]:

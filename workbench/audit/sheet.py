@@ -20,6 +20,9 @@ STRENGTHS: dict[Strength, str] = {
 }
 Kind = Literal["suspect", "contradicted"]
 
+FEWEST = 4
+"""Methods without which a table says nothing of what to expect in it."""
+
 LAW = {"macs": "FLOPs", "params": "parameters"}
 """Probes whose figures follow from the network alone, and change from scale to scale by a law."""
 
@@ -107,7 +110,8 @@ class Sheet:
         self.columns: Mapping[str, Column] = {c.id: c for c in table.columns}
         self.methods = tuple(dict.fromkeys(r.method for r in table.rows))
         self.scales = tuple(sorted({r.scale for r in table.rows}))
-        self.hr = protocols.find(table.protocol).input.hr
+        self.hr = protocols.find(table.protocol).input.hr if table.protocol else None
+        """The output size of its costs; None if that is not told."""
         self.entries: dict[tuple[str, int, str], Entry] = {}
         for row in table.rows:
             for column, text in row.printed.items():

@@ -28,7 +28,7 @@ def outliers(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
     """Figures far from what the other columns, scales and methods lead one to expect."""
     for entry in sheet.entries.values():
         off = sheet.off(entry)
-        if off < ODD or _borne_out(sheet, entry):
+        if off < ODD or _borne_out(sheet, entry) or _level(sheet, entry):
             continue
         slip = mended(sheet, entry, NEAR)
         if off < FAR and (entry.column.probe in LAW or not slip):
@@ -47,6 +47,12 @@ def _borne_out(sheet: Sheet, entry: Entry) -> bool:
         return False
     mine, its = (sheet.expected[e.place].off(e.value) for e in (entry, twin))
     return mine * its > 0 and abs(its) >= TOGETHER * abs(mine)
+
+
+def _level(sheet: Sheet, entry: Entry) -> bool:
+    """Whether a cost is the same at every scale, as of networks that work on an image upscaled before."""
+    row = {e.value for s in sheet.scales if (e := sheet.at(entry.place.method, s, entry.column.id)) is not None}
+    return entry.column.probe in LAW and len(row) == 1
 
 
 def copies(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:

@@ -24,19 +24,26 @@ def audit(
     training: Annotated[
         str | None, typer.Option(metavar="SET", help="What FILE's networks were trained on, to compare: DIV2K.")
     ] = None,
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="How FILE's FLOPs were counted, to compare: esc for 1280x720.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Look for misprints by rules that know none: what does not go with the rest of a table, or with other papers."""
-    from workbench import audit, papers, report
+    from workbench import audit, papers, protocols, report
     from workbench.audit import own
 
     if name is None or name in papers.TABLES or not _is_file(name):
-        if column or scale is not None or training is not None:
-            raise UserError("--column, --scale and --training are of a FILE.csv; a published table says them itself.")
+        if column or scale is not None or training is not None or protocol:
+            raise UserError(
+                "--column, --scale, --training and --protocol are of a FILE.csv; a published table says them itself."
+            )
         chosen = [papers.find_table(name)] if name else list(papers.TABLES.values())
         found = [(table, audit.of(table)) for table in chosen]
     else:
-        table, unknown = own.read(Path(name), _told(column or []), scale, training)
+        if protocol:
+            protocols.find(protocol)
+        table, unknown = own.read(Path(name), _told(column or []), scale, training, protocol)
         if unknown:
             print(f"workbench: not looked at: {', '.join(unknown)}; what is it? --column NAME=KIND", file=sys.stderr)
         found = [(table, audit.of(table))]

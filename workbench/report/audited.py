@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from workbench.audit import FALSE_ALARMS, RULES, STRENGTHS, Finding
+from workbench.audit import FALSE_ALARMS, FEWEST, RULES, STRENGTHS, Finding
 from workbench.spec import Table
 
 
@@ -17,7 +17,8 @@ def audited(found: Sequence[tuple[Table, Sequence[Finding]]]) -> str:
         figures = sum(len(row.printed) for row in table.rows)
         cells = len({f.place for f in findings})
         counted = f"{cells} of {figures} printed figures in doubt" if cells else f"nothing found in {figures} figures"
-        lines.append(f"{table.id}: {counted}")
+        few = f"; with fewer than {FEWEST} methods, only what needs no comparison was looked for"
+        lines.append(f"{table.id}: {counted}" + (few if len({row.method for row in table.rows}) < FEWEST else ""))
         lines += [f"  {f.place}, printed {f.printed}: {told(f)}" for f in findings]
     every = [f for _, findings in found for f in findings]
     lines += [""] if every else []
