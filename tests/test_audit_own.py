@@ -162,10 +162,8 @@ def test_json_has_a_finding_for_each_with_its_place_and_evidence(workbench):
         assert entry.keys() == {
             "table", "method", "scale", "column", "printed", "rule", "evidence", "strength", "kind", "others",
         }  # fmt: skip
-        (row,) = (
-            r for r in papers.TABLES[entry["table"]].rows if (r.method, r.scale) == (entry["method"], entry["scale"])
-        )
-        assert Decimal(entry["printed"]) == Decimal(row.printed[entry["column"]])
+        rows = {(r.method, r.scale): r.printed for r in papers.TABLES[entry["table"]].rows}
+        assert entry["printed"] == rows[entry["method"], entry["scale"]][entry["column"]]
 
 
 def test_a_file_of_one_s_own_is_audited(workbench, file):
