@@ -40,7 +40,8 @@ def read(path, **more):
         ("params_k", "params_k", 1e3),
         ("FLOPs [G]", "flops_g", 1e9),
         ("MACs(T)", "flops_g", 1e12),
-        ("Mult-Adds", "flops_g", 1e9),
+        ("Mult-Adds", "flops_g", 0),
+        ("GFLOPs", "flops_g", 1e9),
         ("Runtime (ms)", "latency_ms", 1e-3),
         ("Memory", "memory_mb", 2**20),
     ],
@@ -84,6 +85,14 @@ def test_a_published_table_as_a_file_is_found_out_alike(file, root):
     held = {(f.place.method, f.place.scale, f.place.column, f.rule) for f in audit.of(PUBLISHED)}
     assert seen == held
     assert {rule for *_, rule in seen} >= {"outlier", "other print"}
+
+
+def test_counts_without_a_unit_are_compared_with_no_other_print(file):
+    rules = []
+    for heading in ("Params", "Params (K)", "Params (M)"):
+        table, _ = read(file(f"method,scale,{heading}\nSwinIR-light,2,0.910\nELAN-light,2,0.621\n"))
+        rules.append({f.rule for f in audit.of(table)})
+    assert rules == [set(), {"other print"}, set()]
 
 
 # --- what is wrong with a file

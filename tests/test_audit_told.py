@@ -68,7 +68,8 @@ def test_findings_are_marked_and_listed_in_every_format(unmeasured):
     assert "| 0.8706§ |" in text
     assert text.count("§ |") == len({f.place for f in audit.of(PUBLISHED)})
     listed = text.partition("## Audit (§)\n")[2].partition("\n## ")[0]
-    assert listed.count("\n- ") == len(audit.of(PUBLISHED))
+    assert listed.count("\n- ") == text.count("§ |")
+    assert listed.count(" (strong): ") + listed.count(" (certain): ") == len(audit.of(PUBLISHED))
     assert "- ESC x4, b100_ssim, printed 0.7447: best mark (certain): marked as the best, but ASID-D8" in listed
     page = report.render(PUBLISHED, unmeasured, "html")
     assert "0.8706§</td>" in page

@@ -23,7 +23,7 @@ VERDICTS: dict[Verdict, str] = {
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate is beyond the tolerance",
     "contradicted": "open, and another paper prints another figure for the same thing",
-    "suspect": "open, and other figures of the table say that this one is a misprint",
+    "suspect": "open, and the rest of the table speaks against the figure or its mark",
     "not measured": "no record answers the cell; the reason says what is missing",
     "not printed": "the paper leaves the cell empty",
 }

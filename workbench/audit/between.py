@@ -31,6 +31,8 @@ def _same(sheet: Sheet, entry: Entry, other: Sheet) -> Iterator[Entry]:
     """What another table prints of the same thing; times and memory are compared inside one paper only."""
     one, two = sheet.table, other.table
     quality = entry.column.probe.startswith("quality")
+    if not entry.column.factor:  # whose unit nobody told
+        return
     if quality and (one.training is None or one.training != two.training):
         return
     if not quality and entry.column.probe != "params" and (sheet.hr is None or sheet.hr != other.hr):

@@ -43,7 +43,8 @@ def read(
     `columns` says of a heading what it is: `method`, `scale`, `params`, `flops`, `latency`, `memory`, or a test set
     with a measure (`set5_psnr`). `scale` is that of all rows where no column has it. Image quality is compared
     with other prints only where `training` is told, multiply-adds where `protocol` is. Bold figures (`**38.35**`,
-    `\\textbf{38.35}`) are marks of the best.
+    `\\textbf{38.35}`) are marks of the best. Counts whose heading names no unit (K, M, G, T) have a factor of 0, which
+    compares them with no other print.
     """
     head, lines = _lines(path)
     if strange := [name for name in columns if name not in head]:
@@ -129,9 +130,9 @@ def _meaning(name: str, told: bool) -> Column | str | None:
         return Column(f"{where}_{measure[0]}", title, "dB" if measure[0] == "psnr" else "", "quality", 1, "high", "")
     for pattern, column in COSTS.items():
         if re.search(pattern, plain):
-            unit = re.search(r"\b([kmgt])b?\b", plain)
-            if unit and column in (PARAMS, FLOPS):
-                return replace(column, unit=unit[1].upper(), factor=FACTORS[unit[1]])
+            unit = re.search(r"\b([kmgt])(flops?|macs?)?\b", plain)
+            if column in (PARAMS, FLOPS):
+                return replace(column, unit=unit[1].upper() if unit else "", factor=FACTORS[unit[1]] if unit else 0)
             return column
     if told:
         raise UserError(

@@ -109,7 +109,7 @@ def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
 
 def doubts(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """What speaks against printed figures: (cell, evidence)."""
-    return [(f"{f.place}, printed {f.printed}", told(f)) for cell in cells for f in cell.audit]
+    return [(f"{c.audit[0].place}, printed {c.printed}", "; ".join(map(told, c.audit))) for c in cells if c.audit]
 
 
 def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
