@@ -300,16 +300,6 @@ def test_clean_tables_raise_few_alarms_as_few_as_is_told():
     assert str(told).startswith("0.04 strong and 0.53 weak findings in 1,000 figures, on 500 made tables")
 
 
-def hits(tables, slip, many, seed):
-    """In how many of that many tables the spoilt figure is found."""
-    dice = random.Random(seed)
-    count = 0
-    for k in range(many):
-        made, cell, *_ = made_tables.plant(tables[k % len(tables)], slip, dice)
-        count += any((f.place.method, f.place.scale, f.place.column) == cell for f in audit.examine(made))
-    return count
-
-
 FLOORS = {"digit": 0.5, "swapped": 0.65, "copied": 0.9, "shifted": 0.95}
 """Found at least; a last digit that is another cannot be seen, nor FLOPs that only their network tells."""
 
@@ -317,13 +307,13 @@ FLOORS = {"digit": 0.5, "swapped": 0.65, "copied": 0.9, "shifted": 0.95}
 @pytest.mark.parametrize("slip", made_tables.SLIPS)
 def test_planted_misprints_are_found_in_made_tables(slip):
     tables = [made_tables.clean(seed) for seed in range(8)]
-    assert hits(tables, slip, 16, 1) >= FLOORS[slip] * 16
+    assert made_tables.hits(tables, slip, 16, 1) >= FLOORS[slip] * 16
 
 
 @pytest.mark.parametrize("slip", made_tables.SLIPS)
 @pytest.mark.parametrize("name", ["esc-table2", "hitsr-table2"])
 def test_planted_misprints_are_found_in_papers_tables(name, slip):
-    assert hits([papers.TABLES[name]], slip, 10, 2) >= FLOORS[slip] * 10
+    assert made_tables.hits([papers.TABLES[name]], slip, 10, 2) >= FLOORS[slip] * 10
 
 
 def test_a_mark_on_the_wrong_row_is_always_found():
