@@ -11,7 +11,7 @@ from workbench import judge, models, papers
 from workbench.judge import Cell
 
 ROOT = Path(__file__).resolve().parent.parent
-VERDICTS = ("reproduced", "explained", "planned", "differs", "not measured")
+VERDICTS = ("reproduced", "explained", "planned", "differs", "contradicted", "suspect", "not measured")
 KEPT = ROOT / "tests" / "verdicts.json"
 
 

@@ -65,7 +65,7 @@ MISTAKES = {
         "No counted or estimated cell 'ESC:x4:set5_psnr' in esc-table2.",
         "such columns: memory_mb, flops_g, params_k",
     ),
-    "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table2'", "esc-table2"),
+    "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table", "esc-table2"),
     "an unknown format": (
         ("table", "esc-table2", "--format", "pdf"), "No format 'pdf'.", "Known: md, csv, tex, html, json."
     ),

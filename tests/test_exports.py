@@ -60,7 +60,10 @@ SAMPLED = ("esc-light-x4", "elan-light-x4", "omnisr-x4", "asid-d8-x4", "imdn-x3"
 def test_readme_sums_up_the_verdicts_that_are_kept() -> None:
     kept = json.loads((ROOT / "tests" / "verdicts.json").read_text())
     assert load(ROOT / ".ci" / "readme.py").summary(kept) in (ROOT / "README.md").read_text()
-    assert kept.keys() == papers.TABLES.keys()
+    judged = {
+        t.id for t in papers.TABLES.values() if any(map(judge.measurable, t.columns)) and any(r.variant for r in t.rows)
+    }
+    assert kept.keys() == judged
 
 
 @pytest.mark.untraced

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from workbench import digits, environment, judge, models, papers, protocols, store
-from workbench.papers import esc
+from workbench.papers import esc, names
 from workbench.spec import Column, Row, Table, UserError
 
 MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
@@ -298,7 +298,7 @@ def test_cells_come_row_by_row_and_column_by_column():
 
 
 def test_the_summary_counts_printed_cells_of_measurable_columns(make_record):
-    rows = (row("267.6"), row("1.0"), row("2.0", "esc-x2"), row(""), row("5", None))
+    rows = (row("267.6"), row("1.0"), row("700.0", "esc-x2"), row(""), row("5", None))
     made = table(*rows, columns=(MACS, PSNR))
     record = make_record("esc-x3", "macs", values=(267_612_860_160,))
     cells = judge.judge(made, store.Contents((record,), ()).newest())
@@ -354,7 +354,7 @@ def test_esc_s_table_2_has_42_rows_all_of_them_ours():
     rows = papers.TABLES["esc-table2"].rows
     assert len(rows) == 42
     assert [sum(r.scale == s for r in rows) for s in (2, 3, 4)] == [14, 14, 14]
-    assert {r.method for r in rows} == set(esc.MODELS)
+    assert {names.key(r.method) for r in rows} < names.BUILT.keys()
     assert all(r.variant for r in rows)
 
 

@@ -12,11 +12,11 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
     {"devices", "machine", "turns", "images"},
-    {"timing", "testsets", "digits"},
+    {"timing", "testsets"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
-    {"here"},
+    {"here", "audit"},
     {"execute", "judge", "anatomy", "fits", "reservations"},
     {"sweep", "forecast", "claims"},
     {"report", "progress", "compare"},
@@ -33,7 +33,7 @@ ALONE = {"models", "probes", "papers", "cli"}
 SHARED = {
     "models": {"parts"},
     "probes": {"arithmetic", "prices", "running"},
-    "papers": {"printed"},
+    "papers": {"printed", "names"},
     "cli": {"options"},
 }
 """What the entries of such a folder share; its __init__ is what all of them may know."""
@@ -141,7 +141,7 @@ def test_every_probe_file_is_listed():
 
 
 def test_every_paper_file_is_listed():
-    assert entries("papers", ["printed"]) == {p.__name__.rpartition(".")[2] for p in papers.PAPERS}
+    assert entries("papers", ["printed", "names"]) == {p.__name__.rpartition(".")[2] for p in papers.PAPERS}
 
 
 def test_every_file_of_commands_is_listed():

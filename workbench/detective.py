@@ -115,7 +115,7 @@ def searches(
     wanted = set(always)
     for cell in cells:
         if cell.variant and probe_of[cell.column] and cell.printed is not None:
-            open_ = cell.verdict in ("explained", "differs") and not cell.tried
+            open_ = cell.verdict in judge.UNSETTLED and cell.difference is not None and not cell.tried
             if open_ or (cell.method, cell.scale, cell.column) in wanted:
                 yield from execute.requests([cell.variant], [f"{probe_of[cell.column]}-search"], [chosen.protocol])
 

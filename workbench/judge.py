@@ -9,13 +9,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import here, papers, probes, protocols, store
+from workbench import audit, here, papers, probes, protocols, store
 from workbench.digits import cuts_to, rounds_to, search
 from workbench.here import Here
 from workbench.ratios import Ratio
 from workbench.spec import Column, Record, Row, Table
 
-Verdict = Literal["reproduced", "explained", "planned", "differs", "reference", "not measured", "not printed"]
+Verdict = Literal[
+    "reproduced",
+    "explained",
+    "planned",
+    "differs",
+    "contradicted",
+    "suspect",
+    "reference",
+    "not measured",
+    "not printed",
+]
 VERDICTS: dict[Verdict, str] = {
     "reproduced": "equal in every printed digit under the table's protocol; of a time, the ratio to the table's "
     "reference is the printed one, within its interval or the stated tolerance",
@@ -23,10 +33,15 @@ VERDICTS: dict[Verdict, str] = {
     "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate or ratio is beyond the tolerance",
+    "contradicted": "open, and another paper prints another figure for the same thing",
+    "suspect": "open, and the rest of the table speaks against the figure or its mark",
     "reference": "a time that the others' are divided by: a machine's milliseconds get no verdict, their ratios do",
     "not measured": "no record answers the cell; the reason says what is missing",
     "not printed": "the paper leaves the cell empty",
 }
+
+UNSETTLED = ("explained", "differs", "contradicted", "suspect")
+"""Verdicts on cells that, where something was measured, their own protocol did not reproduce."""
 
 UNASKED = "no record yet"
 """How the reason of a cell begins that nobody has measured, though this workbench can."""
@@ -69,6 +84,8 @@ class Cell:
     """What this machine gives under a protocol that any machine can run, where the column has one."""
     ratio: Ratio | None = None
     """How many times as long as the table's reference it takes: as printed, and as `measured`, else `here`, has it."""
+    audit: tuple[audit.Finding, ...] = ()
+    """What speaks against the printed figure, whatever the verdict."""
 
     @property
     def difference(self) -> float | None:
@@ -87,7 +104,25 @@ def read(table: str, records: str | Path) -> tuple[Table, list[Cell]]:
 
 def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
     """Every cell of a table against the newest records, in the table's order."""
-    return [cell(table, row, column, known) for row in table.rows for column in table.columns]
+    cells = [cell(table, row, column, known) for row in table.rows for column in table.columns]
+    doubts: dict[tuple[str, int, str], list[audit.Finding]] = {}
+    for finding in audit.of(table):
+        place = finding.place
+        doubts.setdefault((place.method, place.scale, place.column), []).append(finding)
+    return [doubted(c, doubts.get((c.method, c.scale, c.column), ())) for c in cells]
+
+
+def doubted(cell: Cell, findings: Iterable[audit.Finding]) -> Cell:
+    """A cell with what the audit found in it.
+
+    What is reproduced, explained or planned stays so. Of what is open, a finding that is not weak makes the verdict;
+    evidence inside the table goes before another paper's print.
+    """
+    told = tuple(findings)
+    heavy = sorted((f for f in told if f.strength != "weak"), key=lambda f: f.kind != "suspect")
+    if not heavy or cell.verdict not in ("differs", "not measured"):
+        return replace(cell, audit=told)
+    return replace(cell, audit=told, verdict=heavy[0].kind, why=f"{heavy[0].evidence}; {cell.verdict}: {cell.why}")
 
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
@@ -95,19 +130,8 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
     protocol = here.own(table, row, column)
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
-    empty = Cell(
-        row.method,
-        row.scale,
-        row.variant,
-        column.id,
-        printed,
-        reported,
-        None,
-        column.unit,
-        protocol,
-        "not measured",
-        "",
-    )
+    place = (row.method, row.scale, row.variant, column.id)
+    empty = Cell(*place, printed, reported, None, column.unit, protocol, "not measured", "")
 
     def found(verdict: Verdict, why: str, record: Record | None = None, **more: Any) -> Cell:
         if record is not None and record.status == "ok":
@@ -251,7 +275,7 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]]
         parts.append(f"{titles[column]}: {', '.join(told)}")
-    line = f"{table.id}: " + "; ".join(parts)
+    line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
     return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line
 
 

@@ -287,6 +287,10 @@ class Table:
     rows: tuple[Row, ...]
     reference: str | None = None
     """The method whose figure divides those of its scale, in columns that are judged by ratios."""
+    training: str | None = None
+    """What its networks were trained on, where one thing was; image quality compares with that of the same only."""
+    bold: frozenset[tuple[str, int, str]] = frozenset()
+    """Cells printed as the best of their scale: (method, scale, column); empty if its marks are not held."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,22 @@ from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
 from . import bounds, html, latex, markdown, speeds, times
+from .audited import as_audit, audited, told
 from .findings import as_finding, finding, findings
 
-__all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
+__all__ = [
+    "as_audit",
+    "as_finding",
+    "as_object",
+    "audited",
+    "figures",
+    "finding",
+    "findings",
+    "picture",
+    "render",
+    "show",
+    "write",
+]
 
 
 def as_csv(table: Table, cells: Sequence[Cell]) -> str:
@@ -55,6 +68,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
         "why": cell.why,
         "uncounted": ", ".join(cell.uncounted),
         "disturbed": "; ".join(cell.disturbed),
+        "audit": "; ".join(told(f) for f in cell.audit),
         "fits": ", ".join(cell.fits),
         "distinct": cell.distinct,
         "tried": cell.tried,

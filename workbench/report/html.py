@@ -10,12 +10,14 @@ from workbench.spec import Column, Table
 
 from . import times
 from .layout import (
+    AUDIT,
     DAGGER,
     DOUBLE_DAGGER,
     MARKS,
     by_row,
     difference,
     disturbances,
+    doubts,
     gaps,
     heading,
     lean,
@@ -23,6 +25,7 @@ from .layout import (
     measured,
     notes,
     obtained,
+    printed,
     split,
 )
 
@@ -31,7 +34,7 @@ COLOURS = """
 @media (prefers-color-scheme: dark) { :root { --dim: #9a9a9a; --ok: #5cc9a0; --near: #e0bf4a; --off: #ff8a80; } }
 td.printed, th.printed { color: var(--dim); }
 .reproduced { color: var(--ok); } .explained, .planned { color: var(--near); }
-.differs { color: var(--off); font-weight: 600; }
+.differs, .contradicted, .suspect { color: var(--off); font-weight: 600; }
 """
 
 STYLE = (
@@ -95,7 +98,8 @@ def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -
 </div>
 <p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed:
 {legend}. Hover a figure for its reason.{escape(dagger)}</p>
-{_lines(times.said(table, cells))}{_listing("Notes", notes(cells))}{_listing("Not measured", gaps(cells))}</section>
+{_lines(times.said(table, cells))}{_listing("Notes", notes(cells))}{_listing(AUDIT, doubts(cells))}
+{_listing("Not measured", gaps(cells))}</section>
 """
 
 
@@ -130,7 +134,7 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
             kind = cell.verdict.replace(" ", "-")
             mark = f'<span class="mark">{MARKS[cell.verdict]}</span>'
             shown.append(
-                f'<td class="printed">{escape(cell.printed or "–")}</td>'
+                f'<td class="printed">{escape(printed(cell))}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
                 f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
                 + (f"<td>{escape(lean(cell))}</td>" if len(beside[column.id]) > 1 else "")
@@ -138,7 +142,7 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
             )
         for column in plain:
             cell = row[column.id]
-            shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(cell.printed or "–")}</td>')
+            shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(printed(cell))}</td>')
             shown.append(_beside(column, cell, cells))
         body.append(f"<tr{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
         scale = first.scale

@@ -8,7 +8,7 @@ from workbench.judge import Cell, summary
 from workbench.spec import Column, Table
 
 from . import times
-from .layout import DAGGER, DOUBLE_DAGGER, by_row, disturbances, left_out, measured, obtained, split
+from .layout import DAGGER, DOUBLE_DAGGER, SECTION, by_row, disturbances, left_out, measured, obtained, printed, split
 
 SPECIAL = {
     **{character: "\\" + character for character in "&%#_${}"},
@@ -19,6 +19,7 @@ SPECIAL = {
     "|": r"\textbar{}",
     "–": "--",
     "†": r"$^\dagger$",
+    "§": r"\S{}",
     "‡": r"$^\ddagger$",
     "≈": r"$\approx$",
     "~": r"$\sim$",
@@ -57,13 +58,14 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         for column in pairs:
             cell = row[column.id]
             mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
-            shown += [_grey(_escape(cell.printed or "–")), _ranked(cell, column, peers, measured(cell), False) + mark]
-        shown += [_ranked(row[c.id], c, peers, row[c.id].printed or "–", True) for c in plain]
+            shown += [_grey(_escape(printed(cell))), _ranked(cell, column, peers, measured(cell), False) + mark]
+        shown += [_ranked(row[c.id], c, peers, printed(row[c.id]), True) for c in plain]
         shown += [_escape(times.here(row[c.id])) for c in timed]
         lines.append(" & ".join(shown) + r" \\")
     said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
     said += [_escape(DAGGER)] if left_out(cells) else []
     said += [_escape(DOUBLE_DAGGER)] if disturbances(cells) else []
+    said += [_escape(SECTION)] if any(c.audit for c in cells) else []
     said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
     width = 2 + 2 * len(pairs) + len(plain + timed)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
@@ -75,24 +77,24 @@ def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(c.protocol for c in cells if c.verdict == "explained" and c.protocol != table.protocol))
 
 
-def _value(cell: Cell, printed: bool) -> float | None:
+def _value(cell: Cell, reported: bool) -> float | None:
     """What a cell is ranked by; an incomplete count has no rank."""
-    if printed:
+    if reported:
         return cell.reported
     return None if cell.uncounted else (cell.estimate if cell.measured is None else cell.measured)
 
 
-def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, printed: bool) -> str:
+def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
     """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey."""
-    values = {_value(row[column.id], printed) for row in peers} - {None}
+    values = {_value(row[column.id], reported) for row in peers} - {None}
     order = sorted((v for v in values if v is not None), reverse=column.best == "high")
-    mine = _value(cell, printed)
+    mine = _value(cell, reported)
     shown = _escape(text)
     if mine is not None and order and mine == order[0]:
         shown = rf"\textbf{{{shown}}}"
     elif mine is not None and len(order) > 1 and mine == order[1]:
         shown = rf"\underline{{{shown}}}"
-    return _grey(shown) if printed else shown
+    return _grey(shown) if reported else shown
 
 
 def _unit(column: Column) -> str:

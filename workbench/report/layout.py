@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
-from workbench.judge import UNASKED, Cell
+from workbench.judge import UNASKED, UNSETTLED, Cell
 from workbench.spec import Column, Table
+
+from .audited import told
 
 MARKS = {
     "reproduced": "✓",
     "explained": "≈",
     "planned": "~",
     "differs": "✗",
+    "contradicted": "≠",
+    "suspect": "?",
     "reference": "=",
     "not measured": "·",
     "not printed": "",
@@ -22,6 +26,8 @@ MARKS = {
 COMMAND = re.compile(r": workbench measure .*")
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
+AUDIT = "Audit (§)"
+SECTION = "§ something speaks against the printed figure"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
@@ -56,6 +62,11 @@ def measured(cell: Cell) -> str:
         return "–"
     tilde = "~" if cell.measured is None else ""
     return tilde + figure(value, cell) + ("†" if cell.uncounted else "") + ("‡" if cell.disturbed else "")
+
+
+def printed(cell: Cell) -> str:
+    """The printed figure, marked if something speaks against it."""
+    return (cell.printed or "–") + ("§" if cell.audit else "")
 
 
 def lean(cell: Cell) -> str:
@@ -115,9 +126,14 @@ def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """What has to be said about cells that are not simply reproduced: who, and why; equal reasons once."""
     told: dict[tuple[str, str], list[str]] = {}
     for cell in cells:
-        if cell.verdict in ("explained", "differs") or (cell.verdict == "not measured" and cell.printed is None):
+        if cell.verdict in UNSETTLED or (cell.verdict == "not measured" and cell.printed is None):
             told.setdefault((cell.column, f"{cell.verdict}: {cell.why}"), []).append(f"{cell.method} x{cell.scale}")
     return [(f"{', '.join(who)}, {column}", why) for (column, why), who in told.items()]
+
+
+def doubts(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """What speaks against printed figures: (cell, evidence)."""
+    return [(f"{c.audit[0].place}, printed {c.printed}", "; ".join(map(told, c.audit))) for c in cells if c.audit]
 
 
 def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:

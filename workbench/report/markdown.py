@@ -9,11 +9,13 @@ from workbench.spec import Table
 
 from . import times
 from .layout import (
+    AUDIT,
     DAGGER,
     DOUBLE_DAGGER,
     by_row,
     difference,
     disturbances,
+    doubts,
     gaps,
     heading,
     lean,
@@ -21,6 +23,7 @@ from .layout import (
     measured,
     notes,
     obtained,
+    printed,
     split,
 )
 
@@ -47,14 +50,14 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         for column in pairs:
             cell = row[column.id]
             spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
-            shown += [cell.printed or "–", measured(cell), difference(cell), *spared, cell.verdict]
+            shown += [printed(cell), measured(cell), difference(cell), *spared, cell.verdict]
             shown += times.entries(column, cell, cells)
         for column in plain:
-            shown += [row[column.id].printed or "–", *times.entries(column, row[column.id], cells)]
+            shown += [printed(row[column.id]), *times.entries(column, row[column.id], cells)]
         lines.append(_line(shown))
     lines += [line for told in times.said(table, cells) for line in ("", told)]
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
-    for title, entries in (("Notes", notes(cells)), ("Not measured", gaps(cells))):
+    for title, entries in (("Notes", notes(cells)), (AUDIT, doubts(cells)), ("Not measured", gaps(cells))):
         if entries:
             lines += ["", f"## {title}", ""] + [f"- {who}: {why}" for who, why in entries]
     if any(c.uncounted for c in cells):

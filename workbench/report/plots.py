@@ -107,7 +107,7 @@ def _point(panel: Any, cell: Cell, y: float, k: int) -> None:
     digits = -Decimal(cell.printed or "0").as_tuple().exponent  # type: ignore[operator]
     half = 100 * 0.5 * 10.0**-digits / reported
     panel.plot([-half, half], [y, y], color="#bbbbbb", linewidth=4, solid_capstyle="butt", zorder=2)
-    marker = "x" if cell.verdict == "differs" else MARKERS[k]
+    marker = "x" if cell.verdict in ("differs", "contradicted", "suspect") else MARKERS[k]
     face = OKABE_ITO[k] if cell.verdict in ("reproduced", "planned") else "white"
     panel.plot(
         100 * difference, y, marker, color=OKABE_ITO[k], markersize=5.5, markerfacecolor=face,
