@@ -9,12 +9,12 @@ from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench import environment, papers, probes, protocols, store
+from workbench import environment, papers, probes, protocols, scores, store
 from workbench.spec import Column, Record, Row, Table
 
 Verdict = Literal["reproduced", "explained", "planned", "differs", "not measured", "not printed"]
 VERDICTS: dict[Verdict, str] = {
-    "reproduced": "equal in every printed digit under the table's protocol",
+    "reproduced": "equal in every printed digit under the table's protocol; PSNR within 0.01 dB, SSIM within 0.0005",
     "explained": "equal in every printed digit under another named protocol, or by cutting off instead of rounding; "
     "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
@@ -121,7 +121,7 @@ def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
     """One cell: the row's own protocol first, then whatever a search among the known protocols found."""
-    protocol = row.protocols.get(column.id, table.protocol)
+    protocol = "+".join(filter(None, (row.protocols.get(column.id, table.protocol), column.modifier)))
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
     empty = Cell(
@@ -152,6 +152,8 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
         if column.estimate in probes.PROBES:
             return _estimated(empty, row, column, known, needs)
         return found("not printed" if printed is None else "not measured", needs)
+    if probes.PROBES[column.probe].images:
+        return found(*scores.verdict(table, row.variant, row.scale, column, protocol, printed, known))
     record = _answer(row.variant, row.scale, column.probe, protocol, known)
     if (record is None or record.status == "unsupported") and column.estimate in probes.PROBES:
         return _estimated(empty, row, column, known, f"needs {column.needs}")
@@ -255,7 +257,11 @@ def cuts_to(value: Decimal, printed: str) -> bool:
 
 def summary(table: Table, cells: Iterable[Cell]) -> str:
     """One line: how many cells of each measurable column got which verdict; methods not in the catalogue apart."""
-    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c)}
+    cells = list(cells)
+    shown = {c.column for c in cells if c.measured is not None and c.variant}
+    counts: dict[str, Counter[str]] = {
+        c.id: Counter() for c in table.columns if measurable(c) or (images(c) and c.id in shown)
+    }
     strangers = set()
     for one in cells:
         if one.variant is None:
@@ -274,8 +280,13 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
 
 def measurable(column: Column) -> bool:
     """Whether this version can check a column on any machine: count it, or estimate it."""
-    counted = column.probe in probes.PROBES and not probes.PROBES[column.probe].timed
+    counted = column.probe in probes.PROBES and not probes.PROBES[column.probe].timed and not images(column)
     return counted or column.estimate in probes.PROBES
+
+
+def images(column: Column) -> bool:
+    """Whether a column is about images, which takes weights and test sets that nobody ships."""
+    return column.probe in probes.PROBES and probes.PROBES[column.probe].images
 
 
 def _answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:

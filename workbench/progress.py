@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from workbench import execute, store
+from workbench import evaluate, execute, store
 from workbench.spec import Record
 
 
@@ -29,7 +29,12 @@ def _plainly(
     todo: Sequence[execute.Request], writer: store.Writer, how: Callable[[execute.Request], Record]
 ) -> list[Record]:
     done = []
-    for record in execute.run(todo, writer, how):
+
+    def one(request: execute.Request) -> Record:
+        with evaluate.watched(lambda i, of, name: print(f"  [{i}/{of}] {name}", file=sys.stderr)):
+            return how(request)
+
+    for record in execute.run(todo, writer, one):
         done.append(record)
         told = "" if record.status == "ok" else f": {record.status}: {record.reason}"
         print(f"[{len(done)}/{len(todo)}] {todo[len(done) - 1]}{told}", file=sys.stderr)
@@ -49,7 +54,8 @@ def _with_bar(
 
         def told(request: execute.Request) -> Record:
             bar.update(task, description=str(request))
-            return how(request)
+            with evaluate.watched(lambda i, of, name: bar.update(task, description=f"{request}: {name}, {i} of {of}")):
+                return how(request)
 
         for record in execute.run(todo, writer, told):
             done.append(record)

@@ -33,6 +33,17 @@ class Modifier:
         return {self.part: self.changes, **self.also}
 
 
+SETS = {
+    "set5": "Set5",
+    "set14": "Set14",
+    "b100": "B100",
+    "urban100": "Urban100",
+    "manga109": "Manga109",
+    "div2k-val": "the validation set of DIV2K",
+    "skimage-photos": "the photographs that come with scikit-image, which are no benchmark",
+}
+"""The test sets that a modifier names."""
+
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -68,6 +79,10 @@ PROTOCOLS: dict[str, Protocol] = {
             "CPU, until the median is known to 2 %",
             input=Input(hr=(256, 256)),
             build=Build(forward="lean"),
+        ),
+        Protocol(
+            "quality",
+            "PSNR and SSIM on Y of BT.601, a border of the scale cut off, LR by MATLAB's bicubic, images whole, Set5",
         ),
     )
 }
@@ -121,6 +136,17 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("compile", "measured through torch.compile", "execution", {"compile": "compile"}),
         Modifier("graph", "measured as the replay of a CUDA graph", "execution", {"compile": "graph"}),
         Modifier("one-thread", "measured in one thread of the CPU", "execution", {"threads": 1}),
+        *(Modifier(name, f"judged on the images of {title}", "quality", {"set": name}) for name, title in SETS.items()),
+        Modifier("ensemble", "the mean of eight flips and turns of each image", "quality", {"ensemble": "x8"}),
+        Modifier(
+            "tiles64",
+            "images in tiles of 64 LR pixels that overlap by 24, as the testers of Omni-SR and ASID",
+            "quality",
+            {"tile": 64, "overlap": 24},
+        ),
+        Modifier("rgb", "compared in RGB, not on Y", "quality", {"space": "rgb"}),
+        Modifier("no-border", "compared up to the edge", "quality", {"border": 0}),
+        Modifier("drawn", "with what official code draws in evaluation, from seed 0", "quality", {"seed": 0}),
     )
 }
 

@@ -40,6 +40,12 @@ Results = Annotated[
     Path | None,
     typer.Option("--results", metavar="DIR", parser=_folder("--results"), help="Where to write [default: results]."),
 ]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", metavar="DIR", parser=_folder("--data"), help="Folder of test sets and weights [the user's cache]."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 

@@ -21,13 +21,15 @@ QUALITY = tuple(
         f"{key}_{measure.lower()}",
         f"{title} {measure}",
         "dB" if measure == "PSNR" else "",
-        "quality",
+        measure.lower(),
         1,
         "high",
-        f"{title}, trained weights and a probe that this version does not have",
+        f"{title} and trained weights",
+        modifier=key,
+        within=within,
     )
     for key, title in SETS.items()
-    for measure in ("PSNR", "SSIM")
+    for measure, within in (("PSNR", 0.01), ("SSIM", 0.0005))
 )
 
 

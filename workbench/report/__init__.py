@@ -17,9 +17,20 @@ from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
 from . import bounds, html, latex, markdown
-from .findings import as_finding, finding, findings
+from .findings import as_finding, finding, findings, of_images
 
-__all__ = ["as_finding", "as_object", "figures", "finding", "findings", "picture", "render", "show", "write"]
+__all__ = [
+    "as_finding",
+    "as_object",
+    "figures",
+    "finding",
+    "findings",
+    "of_images",
+    "picture",
+    "render",
+    "show",
+    "write",
+]
 
 
 def as_csv(table: Table, cells: Sequence[Cell]) -> str:

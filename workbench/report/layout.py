@@ -62,6 +62,8 @@ def difference(cell: Cell) -> str:
     """The relative difference in per cent; nothing where there is none to speak of."""
     if cell.difference is None:
         return "–"
+    if cell.unit in ("dB", "") and cell.measured is not None and cell.reported is not None:  # no ratio means anything
+        return f"{cell.measured - cell.reported:+.{4 if cell.unit else 5}f}".replace("-", "−")
     return "0" if abs(cell.difference) < 5e-5 else f"{cell.difference:+.2%}".replace("-", "−").replace("%", " %")
 
 
@@ -94,13 +96,16 @@ def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     told: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.verdict == "not measured" and cell.printed is not None:
-            kind = UNASKED if UNASKED in cell.why else cell.why
+            kind = UNASKED if UNASKED in cell.why else cell.why.partition(": workbench ")[0]
             told.setdefault(kind, []).append(cell)
     return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
 
 
 def _all(group: Sequence[Cell], why: str) -> str:
-    return f"{why}; workbench reproduce measures what tables need" if why == UNASKED else why
+    if why == UNASKED:
+        return f"{why}; workbench reproduce measures what tables need"
+    command = group[0].why.removeprefix(why).removeprefix(": ")
+    return f"{why}, for the first of them by: {command}" if command else why
 
 
 def _named(cells: Sequence[Cell]) -> str:

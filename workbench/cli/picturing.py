@@ -1,0 +1,7 @@
+"""The commands that make pictures: upscale, crops."""
+
+from __future__ import annotations
+
+from .options import Commands
+
+COMMANDS: Commands = {}
