@@ -145,6 +145,7 @@ MODIFIERS: dict[str, Modifier] = {
             {"tile": 64, "overlap": 24},
         ),
         Modifier("rgb", "compared in RGB, not on Y", "quality", {"space": "rgb"}),
+        Modifier("y-rounded", "compared on Y rounded to eight bits, as MATLAB does", "quality", {"space": "y-rounded"}),
         Modifier("no-border", "compared up to the edge", "quality", {"border": 0}),
         Modifier("drawn", "with what official code draws in evaluation, from seed 0", "quality", {"seed": 0}),
     )

@@ -166,7 +166,7 @@ class Quality:
     border: int | None = None
     """Pixels cut off every side before the comparison; None: as many as the scale."""
     space: str = "y"
-    """What is compared: `y`, the luma of BT.601 with MATLAB's rounding, or `rgb`."""
+    """What is compared: `y`, the luma of BT.601 without rounding, or another space of `images/metrics.py`."""
     ensemble: Literal["none", "x8"] = "none"
     """`x8`: the mean of the outputs for the image's eight flips and turns, each turned back."""
     tile: int = 0
