@@ -19,7 +19,7 @@ LAYERS = (
     {"weights", "testsets", "fits"},
     {"upscaling", "scores"},
     {"evaluate"},
-    {"execute", "judge", "anatomy"},
+    {"execute", "judge", "anatomy", "crops", "pictures"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},
