@@ -12,12 +12,12 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from workbench import environment, models, probes, testsets, weights
-from workbench.images import files, resize
+from workbench.images import resize
 from workbench.spec import Protocol, Quality, UserError
 from workbench.testsets import TestSet
 from workbench.upscaling import Picture, Upscaler
@@ -81,6 +81,7 @@ def measure(variant: str, chosen: Subject, protocol: Protocol, probe: str) -> pr
     if not good:
         raise UserError(f"No image of {chosen.images.title} could be judged; the first: {scores[0].reason}")
     failed = {s.name: s.reason for s in scores if s.status != "ok"}
+    failed |= {name: f"{name} is not in the folder, or not what it was" for name in chosen.images.missing}
     details = {
         "set": chosen.images.name,
         "complete": chosen.images.complete and not failed,
@@ -123,7 +124,7 @@ def judge(variant: str, chosen: Subject, quality: Quality) -> list[Score]:
                 found[index] = prepared
                 _tell(len(found), len(images), image.name)
                 continue
-            original, low, content = prepared
+            original, low = prepared
             network = network or Upscaler(variant, chosen.weights, quality)
             try:
                 made = network(low)
@@ -133,7 +134,7 @@ def judge(variant: str, chosen: Subject, quality: Quality) -> list[Score]:
             settle()
             cut = asdict(made.cut) if made.cut else None
             judged.append(
-                (index, content, behind.submit(_compared, image.name, made.image, original, scale, quality, cut))
+                (index, image.pixels, behind.submit(_compared, image.name, made.image, original, scale, quality, cut))
             )
         settle()
     return [found[i] for i in range(len(images))]
@@ -146,15 +147,13 @@ def _tell(done: int, total: int, name: str) -> None:
 
 def _prepared(
     image: testsets.Image, scale: int, home: Path, known: Mapping[str, Score]
-) -> Score | tuple[Picture, Picture, str]:
-    """The original, its low resolution and the hash of its pixels; or a score: an earlier one, or why there is none."""
+) -> Score | tuple[Picture, Picture]:
+    """The original and its low resolution; or a score: an earlier one, or why there is none."""
     try:
-        original = files.read(image.path)
-        content = files.pixels(original)
-        if content in known:
-            return Score(**vars(known[content]) | {"name": image.name})
-        original = resize.cropped(original, scale)
-        return original, testsets.lows(original, scale, home), content
+        if image.pixels in known:
+            return replace(known[image.pixels], name=image.name)
+        original = resize.cropped(image.read(), scale)
+        return original, testsets.lows(original, scale, home / "lows")
     except UserError as error:
         return Score(image.name, "failed", {}, str(error).replace(str(image.path), image.path.name))
 
@@ -226,10 +225,3 @@ class Journal:
 def forget(variant: str, chosen: Subject, protocol: Protocol) -> None:
     """Forget what was judged before of a network under a protocol."""
     Journal.of(variant, chosen, protocol.quality).forget()
-
-
-def home(data: Path | None = None) -> Path:
-    """The user's folder: test sets, weights, and what was judged before."""
-    import pooch
-
-    return data or Path(pooch.os_cache("workbench"))

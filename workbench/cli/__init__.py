@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -11,9 +12,10 @@ import typer
 from workbench import interrupts
 from workbench.spec import UserError
 
-from . import checking, listing, measuring, picturing, planning, weighing
+from . import checking, data, listing, measuring, picturing, planning, weights
+from .options import Command
 
-GROUPS = (measuring, checking, planning, picturing, weighing, listing)
+GROUPS = (measuring, checking, planning, picturing, data, weights, listing)
 """The files that hold commands, in the order of --help."""
 
 app = typer.Typer(
@@ -46,9 +48,20 @@ def options(
     """What is asked of the program and not of a command."""
 
 
+def _within(name: str, commands: Mapping[str, Command], about: str | None) -> None:
+    """Add a command that has commands of its own: `workbench data add`."""
+    inner = typer.Typer(help=about, rich_markup_mode=None)
+    for each, command in commands.items():
+        inner.command(each)(command)
+    app.add_typer(inner, name=name)
+
+
 for _group in GROUPS:
     for _name, _command in _group.COMMANDS.items():
-        app.command(_name)(_command)
+        if isinstance(_command, Mapping):
+            _within(_name, _command, _group.ABOUT)
+        else:
+            app.command(_name)(_command)
 
 
 def main() -> None:

@@ -43,7 +43,7 @@ def measure(
     as_json: Json = False,
 ) -> int:
     """Measure what is missing or stale, append it to the records, and print what is now known."""
-    from workbench import evaluate, execute, progress, report, store
+    from workbench import evaluate, execute, progress, report, store, testsets
     from workbench.probes import PROBES
 
     if timeout is not None and not 0 < timeout <= LONGEST:
@@ -54,7 +54,7 @@ def measure(
     folder = records or store.default()
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     wanted = execute.requests(names, probes, protocol or ["esc"])
-    wanted = execute.with_subjects(wanted, weights, evaluate.home(data))
+    wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     known = read(folder).newest()
     todo = execute.missing(wanted, known, force)
     for request in todo if force else ():

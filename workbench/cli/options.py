@@ -15,8 +15,11 @@ from workbench.spec import UserError
 if TYPE_CHECKING:
     from workbench.store import Contents
 
-Commands = Mapping[str, Callable[..., int | None]]
-"""Commands by the names they are called by; what one returns is the exit code."""
+Command = Callable[..., int | None]
+"""What a command returns is the exit code."""
+
+Commands = Mapping[str, Command | Mapping[str, Command]]
+"""Commands by the names they are called by; one that has commands of its own is a mapping of them."""
 
 
 def _folder(option: str) -> Callable[[str], Path]:
@@ -43,7 +46,7 @@ Results = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", parser=_folder("--data"), help="Folder of test sets and weights [the user's cache]."
+        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]

@@ -25,11 +25,11 @@ def upscale(
     as_json: Json = False,
 ) -> int:
     """Make pictures larger with a trained network, in tiles where a whole one would not fit into memory."""
-    from workbench import evaluate, pictures
+    from workbench import pictures, testsets
 
     made = []
     code = 0
-    for one in pictures.upscale(images, model, weights, out, ensemble, evaluate.home(data)):
+    for one in pictures.upscale(images, model, weights, out, ensemble, data or testsets.default()):
         made.append(one)
         if one.why:
             code = 2
@@ -50,7 +50,7 @@ def crops(
     as_json: Json = False,
 ) -> None:
     """Draw the comparison strip: one region of an image as bicubic and several networks make it."""
-    from workbench import crops, evaluate
+    from workbench import crops, testsets
     from workbench.report import strips
 
     strips.check(out)
@@ -58,7 +58,7 @@ def crops(
     chosen = [name.strip() for name in names.split(",") if name.strip()]
     if not chosen:
         raise UserError(f"--models was given {names!r}; give variants with commas between, such as imdn-x4,carn-m-x4.")
-    strip = crops.strip(image, where, chosen, evaluate.home(data))
+    strip = crops.strip(image, where, chosen, data or testsets.default())
     strips.write(strip, out)
     rows = [{"name": p.name, "weights": p.weights, "psnr": p.psnr, "ssim": p.ssim} for p in strip.panels[1:]]
     if as_json:
