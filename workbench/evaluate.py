@@ -56,7 +56,7 @@ class Score:
     cut: Mapping[str, Any] | None = None
     """The tiles that it was cut into, if it was."""
     commit: str | None = None
-    """Of the code that judged it, which may have been an earlier run."""
+    """Of the code that judged it, which may have been an earlier run; with a + if it was not all committed."""
 
 
 def subject(variant: str, protocol: Protocol, asked: str | None, home: Path) -> Subject:
@@ -169,7 +169,8 @@ def _compared(
         return Score(name, "failed", {}, str(error))
     if not all(map(math.isfinite, values.values())):
         return Score(name, "failed", {}, f"{name} came out equal to its original, whose PSNR is infinite")
-    return Score(name, "ok", values, None, cut, environment.capture()["commit"])
+    code = environment.capture()
+    return Score(name, "ok", values, None, cut, code["commit"] and code["commit"] + "+" * bool(code["dirty"]))
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,9 @@ SETS = {
 }
 """The test sets that a modifier names."""
 
+OWN = "set:"
+"""How a modifier begins that names a set which somebody has of their own."""
+
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -170,18 +173,26 @@ def find(name: str) -> Protocol:
     protocol = PROTOCOLS[base]
     changed: dict[tuple[str, str], str] = {}
     for modifier in modifiers:
-        if modifier not in MODIFIERS:
-            raise unknown("modifier of a protocol", modifier, MODIFIERS, "workbench protocols")
-        for part, changes in MODIFIERS[modifier].parts().items():
+        for part, changes in _modifier(modifier).parts().items():
             for key in changes:
                 if (other := changed.setdefault((part, key), modifier)) != modifier:
                     raise UserError(f"Protocol {name!r}: +{other} and +{modifier} both set {key!r}; keep one of them.")
             protocol = replace(protocol, **{part: replace(getattr(protocol, part), **changes)})
     if not modifiers:
         return protocol
-    ordered = [m for m in MODIFIERS if m in modifiers]
-    title = "; ".join([protocol.title, *(MODIFIERS[m].title for m in ordered)])
+    ordered = [*(m for m in MODIFIERS if m in modifiers), *(m for m in dict.fromkeys(modifiers) if m not in MODIFIERS)]
+    title = "; ".join([protocol.title, *(_modifier(m).title for m in ordered)])
     return replace(protocol, name="+".join([base, *ordered]), title=title)
+
+
+def _modifier(name: str) -> Modifier:
+    """The modifier of that name; `set:NAME` is one for every set that a user registers under a name of their own."""
+    if name.startswith(OWN) and name != OWN:
+        own = name.removeprefix(OWN)
+        return Modifier(name, f"judged on the images of {own}", "quality", {"set": own})
+    if name not in MODIFIERS:
+        raise unknown("modifier of a protocol", name, MODIFIERS, "workbench protocols")
+    return MODIFIERS[name]
 
 
 @lru_cache

@@ -58,19 +58,30 @@ def _downloaded(entry: Published, url: str, home: Path) -> Path:
     part = folder(home) / f"{entry.name}.part"
     known = f"sha256:{entry.sha256}" if entry.sha256 else None
     try:
-        return Path(pooch.retrieve(url, known, f"{entry.name}.new", folder(home), downloader=_Resuming(part)))
+        path = Path(pooch.retrieve(url, known, f"{entry.name}.new", folder(home), downloader=_Resuming(part)))
     except ValueError as error:  # another hash than the known one
-        with part.open("rb") as file:
-            page = file.read(64).lstrip().lower().startswith((b"<!doctype", b"<html"))
+        _refuse_page(part, url, entry)
         part.unlink()
-        if page:
-            raise UserError(f"{url} is a web page, not weights; visit {entry.page} instead.") from None
         raise UserError(f"{url} is not {entry.name}: {' '.join(str(error).split())}") from None
     except urllib.error.HTTPError as error:
         raise UserError(f"{url} was refused: {error.code} {error.reason}. Visit {entry.page} instead.") from None
     except (OSError, http.client.HTTPException) as error:
         kept = f" {part.stat().st_size:,} bytes are kept; the same command goes on." if part.exists() else ""
         raise UserError(f"{url} could not be fetched: {getattr(error, 'reason', error)}.{kept}") from None
+
+    _refuse_page(path, url, entry)
+    part.unlink(missing_ok=True)
+    return path
+
+
+def _refuse_page(path: Path, url: str, entry: Published) -> None:
+    """What a server sends in place of a file is often a page that says why; it is not kept."""
+    with path.open("rb") as file:
+        page = file.read(512).lstrip().lower().startswith((b"<!doctype", b"<html", b"<?xml"))
+    if page:
+        path.unlink()
+        path.with_suffix(".part").unlink(missing_ok=True)
+        raise UserError(f"{url} is a web page, not weights; visit {entry.page} instead.")
 
 
 @dataclass(frozen=True)
