@@ -188,5 +188,5 @@ def test_what_is_no_picture_is_refused_before_anything_is_read(workbench, tmp_pa
 def test_a_caption_names_the_figures():
     assert strips.caption(crops.Panel("HR", "", np.zeros((1, 1, 3)), None, None)) == "HR\noriginal"
     assert (
-        strips.caption(crops.Panel("imdn-x4", "w", np.zeros((1, 1, 3)), 23.456, 0.71235)) == "imdn-x4\n23.46 / 0.7123"
+        strips.caption(crops.Panel("imdn-x4", "w", np.zeros((1, 1, 3)), 23.456, 0.71231)) == "imdn-x4\n23.46 / 0.7123"
     )
