@@ -66,6 +66,8 @@ def parsed(typed):
     """The command and its options as the command line reads them, nothing run."""
     name, *rest = typed
     command = typer.main.get_command(cli.app).commands[name]
+    while hasattr(command, "commands"):  # `workbench data add`
+        command, rest = command.commands[rest[0]], rest[1:]
     return name, command.make_context(name, rest).params
 
 
@@ -100,15 +102,22 @@ def test_the_readme_opens_with_the_two_commands_and_shows_the_others():
 @pytest.mark.parametrize("typed", commands(README), ids=shlex.join)
 def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path, typed):
     name, options = parsed(typed)  # which fails if it could not be typed
-    variants = [v.name for v in execute.resolve(options.get("names") or [])]
+    variants = [v.name for v in execute.resolve((options.get("names") if name != "data" else None) or [])]
     slow = name == "explain" and options.get("name") and not options["cell"]
-    if name in ("reproduce", "compare") or "latency" in typed or len(variants) > MANY or slow:
+    if (
+        name in ("reproduce", "compare")
+        or typed[:2] == ["data", "add"]
+        or "latency" in typed
+        or len(variants) > MANY
+        or slow
+    ):
         return  # parsed; their own tests run what takes its time, and more variants would show nothing new
     for line in example.iterdir():
         (tmp_path / line.name).write_bytes(line.read_bytes())
     records = () if "records" not in options else ("--records", tmp_path)
     assert options.get("records") is None
-    ran = workbench(*typed, *records)
+    data = () if "data" not in options else ("--data", tmp_path / "data")
+    ran = workbench(*typed, *records, *data)
     assert ran.code == 0, ran.err
     assert ran.out
 

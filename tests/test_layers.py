@@ -182,6 +182,8 @@ READING = (
     ("table", "esc-table2", "--bounds", "a100"),
     ("records",),
     ("records", "--sql", "select count(*) from records"),
+    ("data", "list"),
+    ("data", "fetch"),
     ("measure", "no-such-variant"),
 )
 
@@ -189,6 +191,7 @@ READING = (
 @pytest.mark.parametrize("words", READING, ids=" ".join)
 def test_what_reads_never_imports_torch(python, example, words):
     told = ("--records", example) if words[0] in ("table", "records") else ()
+    told = ("--data", "nowhere") if words[0] == "data" else told
     ran = python(BLOCKED, "torch", *words, *told)
     assert ran.code == (2 if "no-such-variant" in words else 0), ran.err
     assert ran.out or ran.code

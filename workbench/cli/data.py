@@ -43,7 +43,8 @@ def add(
     """Register a folder of images, after a look at each: under a known set's name only if it is that set."""
     from workbench import testsets
 
-    found = testsets.add(name, path, data or testsets.default())
+    found = testsets.add(name, path, data or testsets.default(), _passing)
+    _passing("")
     if as_json:
         listing([_row(found)], True, COLUMNS)
         return
@@ -62,11 +63,12 @@ def check(
     rows = []
     for name in names or [n for n in testsets.names(home) if testsets.registered(n, home)]:
         try:
-            rows.append(_row(testsets.check(name, home)))
+            rows.append(_row(testsets.check(name, home, _passing)))
         except UserError as error:
             if not testsets.registered(name, home):
                 raise
             rows.append(_absent(name, home, error))
+    _passing("")
     listing(rows, as_json, COLUMNS)
     return 0 if all(r["state"] == "complete" for r in rows) else 2
 
@@ -96,6 +98,12 @@ def fetch(
             continue
         found = testsets.fetch(known, data or testsets.default(), lambda line: print(line, file=sys.stderr))
         print(f"{found.title}: {found.sentence}. {found.folder}")
+
+
+def _passing(line: str) -> None:
+    """What is looked at now, on one line of a terminal; elsewhere nothing."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{line[:78]}\r", end="", file=sys.stderr, flush=True)
 
 
 def _row(found: TestSet) -> dict[str, Any]:

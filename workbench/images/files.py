@@ -23,19 +23,21 @@ from workbench.spec import UserError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = ("PNG", "BMP", "WEBP", "TIFF", "JPEG", "MPO")
-"""What is read, by content whatever the name; MPO is a JPEG with more than one picture, which is refused."""
+FORMATS = ("PNG", "BMP", "WEBP", "TIFF", "JPEG")
+"""What is read, by content whatever the name."""
 
 SUFFIXES = (".png", ".bmp", ".webp", ".tif", ".tiff", ".jpg", ".jpeg")
 """The ends of names that are taken for images."""
 
 MOST_PIXELS = 178_956_970
-"""More pixels are taken for a decompression bomb: half a gibibyte as RGB, and Pillow's own limit."""
+"""More pixels are taken for a decompression bomb: Pillow's own limit, half a gibibyte as RGB."""
 
 WRITTEN = {".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """The formats that keep every sample, by the name's end."""
 
 SAVE = "Save it as an 8-bit RGB or grey PNG."
+
+AGAIN = "Get it again from where it came from."
 
 BROKEN = (OSError, SyntaxError, ValueError, EOFError, KeyError, IndexError, TypeError, struct.error, zlib.error)
 """What Pillow raises for files that are not whole, by format."""
@@ -116,11 +118,14 @@ def _opened(path: Path) -> Iterator[tuple[Image, bytes]]:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 yield image, content
         except UnidentifiedImageError:
-            raise UserError(f"{path} is no image that can be read: it {_looks(content)}. {SAVE}") from None
+            raise UserError(f"{path} is no image that can be read: it {_looks(content)}") from None
         except Image.DecompressionBombError:
-            raise _bomb(path, "more than") from None
+            raise UserError(
+                f"{path} claims more than {MOST_PIXELS:,} pixels, which is taken for a decompression bomb. "
+                "Cut it into parts."
+            ) from None
         except BROKEN as error:
-            raise UserError(f"{path} is not whole: {_plain(error)}. Get it again from where it came from.") from None
+            raise UserError(f"{path} is not whole: {_plain(error)}. {AGAIN}") from None
 
 
 def _content(path: Path) -> bytes:
@@ -133,8 +138,6 @@ def _content(path: Path) -> bytes:
 def _check(path: Path, image: Image, content: bytes) -> None:
     """Refuse what the head of a file says cannot be eight bits of RGB or grey without a guess."""
     mode = image.mode
-    if image.width * image.height > MOST_PIXELS:
-        raise _bomb(path, f"{image.width * image.height:,}, more than")
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"{path} has {image.n_frames} pictures in one file. Save one of them as a PNG.")  # type: ignore[attr-defined]
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
@@ -154,21 +157,15 @@ def _deep(image: Image, content: bytes) -> bool:
 
 
 def _looks(content: bytes) -> str:
-    """What a file that is no image looks like."""
+    """What a file that is no image looks like, and what to do then."""
     head = content[:512].lstrip().lower()
     if not content:
-        return "is empty"
+        return f"is empty. {AGAIN}"
     if head.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "is an HTML page, as a server sends in place of a file"
+        return f"is an HTML page, as a server sends in place of a file. {AGAIN}"
     if head.startswith(b"version https://git-lfs"):
-        return "is a pointer of Git LFS (git lfs pull fetches the file)"
-    return f"begins with {content[:8]!r} and is none of PNG, BMP, WebP, TIFF, JPEG"
-
-
-def _bomb(path: Path, found: str) -> UserError:
-    return UserError(
-        f"{path} claims {found} {MOST_PIXELS:,} pixels, which is taken for a decompression bomb. Cut it into parts."
-    )
+        return "is a pointer of Git LFS. Fetch the file itself: git lfs pull."
+    return f"begins with {content[:8]!r} and is none of PNG, BMP, WebP, TIFF, JPEG. {SAVE}"
 
 
 def _plain(error: BaseException) -> str:

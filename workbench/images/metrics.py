@@ -18,7 +18,7 @@ WINDOW = 11
 """Side of SSIM's Gaussian window."""
 SIGMA = 1.5
 C1, C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-STRIP = 32
+STRIP = 24
 """Lines and columns of the map that are filtered at a time: small enough to stay in the processor's cache."""
 
 
@@ -66,9 +66,7 @@ SPACES: Mapping[str, Space] = {
 
 def psnr(a: Image, b: Image, border: int, space: str = "y") -> float:
     """Peak signal-to-noise ratio in dB, peak 255, without `border` pixels at each side; equal images give infinity."""
-    difference = np.subtract(*_planes(a, b, border, space))
-    error = float(np.vdot(difference, difference)) / difference.size
-    return 10 * math.log10(255**2 / error) if error else math.inf
+    return _psnr(*_planes(a, b, border, space))
 
 
 def ssim(a: Image, b: Image, border: int, space: str = "y") -> float:
@@ -76,7 +74,22 @@ def ssim(a: Image, b: Image, border: int, space: str = "y") -> float:
 
     Of several planes the mean. Nothing is shrunk first, as Wang's later code does with large images.
     """
-    ones, others = _planes(a, b, border, space)
+    return _ssim(*_planes(a, b, border, space), border)
+
+
+def both(a: Image, b: Image, border: int, space: str = "y") -> tuple[float, float]:
+    """PSNR and SSIM, the planes computed once."""
+    planes = _planes(a, b, border, space)
+    return _psnr(*planes), _ssim(*planes, border)
+
+
+def _psnr(ones: Planes, others: Planes) -> float:
+    difference = ones - others
+    error = float(np.vdot(difference, difference)) / difference.size
+    return 10 * math.log10(255**2 / error) if error else math.inf
+
+
+def _ssim(ones: Planes, others: Planes, border: int) -> float:
     height, width = ones.shape[1:]
     if min(height, width) < WINDOW:
         raise UserError(
@@ -111,28 +124,28 @@ def _similarity(x: Planes, y: Planes) -> float:
     height, width = (side - WINDOW + 1 for side in x.shape)
     sums = []
     for top in range(0, height, STRIP):
-        lines = min(STRIP, height - top)
-        p, q = (plane[top : top + lines + WINDOW - 1] for plane in (x, y))
+        lines = slice(top, min(top + STRIP, height) + WINDOW - 1)
+        p, q = x[lines], y[lines]
         # the two variances occur as their sum only, so four filterings do
-        mean_p, mean_q, squares, product = (_blurred(plane) for plane in (p, q, p * p + q * q, p * q))
-        means, both = mean_p * mean_q, mean_p**2 + mean_q**2
+        mean_p, mean_q, squares, product = _blurred(np.stack((p, q, p * p + q * q, p * q)))
+        means = mean_p * mean_q
+        energy = mean_p**2 + mean_q**2
         above = (2 * means + C1) * (2 * (product - means) + C2)
-        below = (both + C1) * (squares - both + C2)
+        below = (energy + C1) * (squares - energy + C2)
         sums.append(float((above / below).sum()))
     count: int = height * width
     return math.fsum(sums) / count
 
 
-def _blurred(lines: Planes) -> Planes:
-    """The Gaussian along both axes, where it fits: by columns through one product of matrices, by rows in pieces."""
-    high = _bands(len(lines) - WINDOW + 1) @ lines
-    wide = high.shape[1] - WINDOW + 1
-    found = np.empty((len(high), wide))
-    for left in range(0, wide, STRIP):
-        columns = min(STRIP, wide - left)
-        piece = high[:, left : left + columns + WINDOW - 1]
-        np.matmul(piece, _bands(columns).T, out=found[:, left : left + columns])
-    return found
+def _blurred(planes: Planes) -> Planes:
+    """The Gaussian along both axes, where it fits: along each a product with a matrix of few diagonals, in pieces."""
+    count, lines, columns = planes.shape
+    high = (_bands(lines - WINDOW + 1) @ planes).reshape(-1, columns)
+    found = np.empty((len(high), columns - WINDOW + 1))
+    for left in range(0, found.shape[1], STRIP):
+        piece = high[:, left : left + STRIP + WINDOW - 1]
+        np.matmul(piece, _bands(piece.shape[1] - WINDOW + 1).T, out=found[:, left : left + STRIP])
+    return found.reshape(count, -1, found.shape[1])
 
 
 _BANDS: dict[int, Planes] = {}

@@ -14,6 +14,10 @@ REACH = 2.0
 """The cubic kernel is zero beyond this distance, in pixels of the smaller image."""
 
 
+BLOCK = 16
+"""Lines of the result that are summed at a time: few enough to stay in the processor's cache."""
+
+
 def cropped(image: NDArray[np.uint8], scale: int) -> NDArray[np.uint8]:
     """The top-left part whose sides the scale divides."""
     height, width = (side - side % scale for side in image.shape[:2])
@@ -38,21 +42,25 @@ def imresize(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """
     if not 0 < factor < math.inf:
         raise UserError(f"An image cannot be resized by {factor:g}; give a factor above 0.")
-    return _along(_along(image, 0, factor), 1, factor)
+    return np.ascontiguousarray(_along(_along(image, 0, factor), 1, factor))
 
 
 def _along(image: NDArray[np.uint8], axis: int, factor: float) -> NDArray[np.uint8]:
     """One pass: every line of the result is a weighted sum of lines of the image."""
     places, weights = _taps(image.shape[axis], factor)
-    along = (-1,) + (1,) * (image.ndim - axis - 1)
-    shape = (*image.shape[:axis], len(places), *image.shape[axis + 1 :])
-    total, term = np.zeros(shape), np.empty(shape)
-    for tap in range(places.shape[1]):
-        np.multiply(image.take(places[:, tap], axis), weights[:, tap].reshape(along), out=term)
-        total += term
-    total += 0.5  # halves go up, as MATLAB rounds what is positive
-    np.floor(total, out=total)
-    return np.clip(total, 0, 255, out=total).astype(np.uint8)
+    image = np.ascontiguousarray(image.swapaxes(0, axis))
+    found = np.empty((len(places), *image.shape[1:]), np.uint8)
+    for top in range(0, len(places), BLOCK):
+        block = slice(top, top + BLOCK)
+        total = np.zeros(found[block].shape)
+        term = np.empty_like(total)
+        for place, weight in zip(places[block].T, weights[block].T, strict=True):
+            np.multiply(image[place], weight[:, None, None], out=term)
+            total += term
+        total += 0.5  # halves go up, as MATLAB rounds what is positive
+        np.floor(total, out=total)
+        found[block] = np.clip(total, 0, 255, out=total)
+    return found.swapaxes(0, axis)
 
 
 @lru_cache(maxsize=64)

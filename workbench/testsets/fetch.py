@@ -6,16 +6,13 @@ import os
 import shutil
 import sys
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 from workbench.images import files
 from workbench.spec import UserError
 
 from .known import KnownSet, Source
-from .registry import TestSet, add
-
-Told = Callable[[str], None]
+from .registry import TestSet, Told, add, unheard
 
 WAIT = 60
 """Seconds without an answer after which a server is given up."""
@@ -36,7 +33,7 @@ def fetch(known: KnownSet, home: Path, told: Told) -> TestSet:
     else:
         for number, image in enumerate(known.images, start=1):
             told(f"[{number}/{known.count}] {image.name}")
-            got = _download(known, known.source.address + image.source, image.sha256, drafts, lambda _: None)
+            got = _download(known, known.source.address + image.source, image.sha256, drafts, unheard)
             files.whole(final / f"{image.name}{got.suffix}", got.read_bytes())
     found = add(known.name, final, home)
     shutil.rmtree(drafts, ignore_errors=True)

@@ -47,6 +47,7 @@ class _Near:
     """Its width over the known one's."""
     changed: float
     told: str
+    grey: bool = False
 
 
 def recognise(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: int = 0) -> Verdict:
@@ -57,10 +58,13 @@ def recognise(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: int = 0
     if not known.images:
         return _by_size(known, seen, unread)
     by_content = {k.fingerprint.content: k for k in known.images}
-    names = {path: by_content[f.content].name for path, f in seen.items() if f.content in by_content}
+    firsts = {f.content: path for path, f in reversed(list(seen.items())) if f.content in by_content}
+    names = {path: by_content[content].name for content, path in firsts.items()}
     missing = tuple(k.name for k in known.images if k.name not in names.values())
     if not missing:
-        return Verdict("complete", f"all {known.count} images{_cut(known, seen)}", names, ())
+        told = f"all {known.count} images{_cut(known, {path: seen[path] for path in names})}"
+        others = len(seen) - len(names)
+        return Verdict("complete", told + (f"; files left out: {others}" if others else ""), names, ())
     rest = [k for k in known.images if k.name in missing]
     near = [n for path, f in seen.items() if path not in names and (n := _nearest(f, rest))]
     changed = {n.name for n in near}
@@ -82,11 +86,9 @@ def _nearest(seen: Fingerprint, rest: list[KnownImage]) -> _Near | None:
     size, known = f"{seen.width}x{seen.height}", f"{was.width}x{was.height}"
     ratio, changed = seen.width / was.width, seen.changed(was)
     if all(a // WHOLE == b // WHOLE for a, b in ((seen.height, was.height), (seen.width, was.width))):
-        if seen.colour != was.colour:
-            told = f"{one.name} is {'in colour' if seen.colour else 'grey'}, which the set's is not"
-        else:
-            told = f"{one.name} differs by {changed:.1f} levels on average"
-        return _Near(one.name, 1.0, changed, told)
+        if was.colour and not seen.colour:
+            return _Near(one.name, 1.0, changed, f"{one.name} has lost its colours", grey=True)
+        return _Near(one.name, 1.0, changed, f"{one.name} differs by {changed:.1f} levels on average")
     return _Near(one.name, ratio, changed, f"{one.name} is {size}, not {known}")
 
 
@@ -96,8 +98,8 @@ def _told(known: KnownSet, near: list[_Near]) -> str:
     same = [n for n in near if n.ratio == 1.0]
     of = "" if len(near) == known.count else f", {len(near)} of {known.count} images"
     if 2 * len(same) >= len(near):
-        worst = max(same, key=lambda n: n.changed)
-        return f"{known.title} re-encoded ({worst.told}{of})"
+        worst = max(same, key=lambda n: (n.grey, n.changed))
+        return f"{known.title} {'in grey' if worst.grey else 're-encoded'} ({worst.told}{of})"
     worst = next(n for n in near if n.ratio != 1.0)
     if abs(scale - 1) < 0.05:
         return f"{known.title} cut to other sizes ({worst.told}{of})"

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +25,13 @@ from .recognise import State, Verdict, recognise
 TRIED = 6
 """Groups of images in a folder that are looked at for a known set."""
 
+Told = Callable[[str], None]
+
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+def unheard(_: str) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -97,10 +103,11 @@ def registered(name: str, home: Path) -> bool:
     return name == PHOTOS or (_folder(home) / f"{name}.json").is_file()
 
 
-def add(name: str, folder: Path, home: Path) -> TestSet:
+def add(name: str, folder: Path, home: Path, told: Told = unheard) -> TestSet:
     """Register a folder's images as a set: as a known one after a look at every image, else under any name.
 
     Images stay where they are. A known set with some images missing is registered so; one that was changed is refused.
+    `told` hears of each image that is looked at.
     """
     name = _plain(name)
     if name == PHOTOS:
@@ -111,14 +118,13 @@ def add(name: str, folder: Path, home: Path) -> TestSet:
         if len(found) > 1:
             listed = ", ".join(str(g.folder) for g in found[:4])
             raise UserError(f"{folder} has images in {len(found)} folders: {listed}. Name one of them.")
-        images, broken, _ = _look(found[0])
-        if not images:
-            raise UserError(f"No image in {folder} can be read. The first: {broken[0]}")
+        images, broken, _ = _look(found[0], told)
+        _some(images, broken, folder)
         verdict = Verdict("complete", f"{len(images)} images, a set of your own", {}, ())
         return _register(name, found[0].folder, images, broken, verdict, home)
     best: tuple[layout.Group, dict[Path, Image], list[str], Verdict] | None = None
     for group in sorted(found, key=lambda g: (abs(len(g.images) - known.count), -_area(g)))[:TRIED]:
-        images, broken, prints = _look(group)
+        images, broken, prints = _look(group, told)
         verdict = recognise(known, prints, len(broken))
         if best is None or len(verdict.names) > len(best[3].names):
             best = group, images, broken, verdict
@@ -127,6 +133,7 @@ def add(name: str, folder: Path, home: Path) -> TestSet:
             break
     assert best is not None  # groups() found some
     group, images, broken, verdict = best
+    _some(images, broken, folder)
     if verdict.state == "different":
         first = f" {broken[0]}" if broken else ""
         own = verdict.instead or f"my-{name}"
@@ -170,28 +177,32 @@ def find(name: str, home: Path) -> TestSet:
     return TestSet(name, _title(name), there, tuple(missing), state, sentence, folder)
 
 
-def check(name: str, home: Path) -> TestSet:
+def check(name: str, home: Path, told: Told = unheard) -> TestSet:
     """The same with every sample read again; nothing is registered anew."""
     found = find(name, home)
-    there, told = [], []
-    for image in found.images:
+    there, wrong = [], []
+    for number, image in enumerate(found.images, start=1):
+        told(f"[{number}/{len(found.images)}] {image.path.name}")
         try:
             image.read()
             there.append(image)
         except UserError as error:
-            told.append(str(error))
-    if not told:
+            wrong.append(str(error))
+    if not wrong:
         return found
     lost = tuple(i.name for i in found.images if i not in there)
     count = len(found.images) + len(found.missing)
-    sentence = f"{len(there)} of {count} images; {told[0]}"
+    sentence = f"{len(there)} of {count} images; {wrong[0]}"
     return TestSet(found.name, found.title, tuple(there), found.missing + lost, "incomplete", sentence, found.folder)
 
 
-def _look(group: layout.Group) -> tuple[dict[Path, Image], list[str], dict[Path, fingerprint.Fingerprint]]:
+def _look(
+    group: layout.Group, told: Told = unheard
+) -> tuple[dict[Path, Image], list[str], dict[Path, fingerprint.Fingerprint]]:
     """Every image of a group that can be read, why others cannot, and what they are recognised by."""
     images, broken, prints = {}, [], {}
-    for path in group.images:
+    for number, path in enumerate(group.images, start=1):
+        told(f"[{number}/{len(group.images)}] {path.name}")
         try:
             image = files.read(path)
             sha, stat = files.sha256(path), path.stat()
@@ -205,6 +216,11 @@ def _look(group: layout.Group) -> tuple[dict[Path, Image], list[str], dict[Path,
     return images, broken, prints
 
 
+def _some(images: Mapping[Path, Image], broken: list[str], folder: Path) -> None:
+    if not images:
+        raise UserError(f"No image in {folder} can be read. The first: {broken[0]}")
+
+
 def _register(
     name: str, folder: Path, images: Mapping[Path, Image], broken: list[str], verdict: Verdict, home: Path
 ) -> TestSet:
@@ -212,7 +228,7 @@ def _register(
     called = verdict.names or {path: path.stem for path in images}
     ordered = sorted((replace(i, name=called[p]) for p, i in images.items() if p in called), key=lambda i: i.name)
     missing, sentence = list(verdict.missing), verdict.sentence
-    if broken:
+    if broken and (missing or not verdict.names):
         sentence += f"; {broken[0]}" + (f" And {len(broken) - 1} more." if len(broken) > 1 else "")
         missing = missing or [f"{len(broken)} that cannot be read"]
     state: State = "incomplete" if missing else verdict.state
