@@ -44,7 +44,7 @@ def upscale(
 def crops(
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="An original: it is made small first.")],
     region: Annotated[str, typer.Option("--region", metavar="X,Y,W,H", help="In pixels of the original.")],
-    names: Annotated[str, typer.Option("--models", metavar="A,B,C", help="Variants, or VARIANT=WEIGHTS.")],
+    ways: Annotated[str, typer.Option("--models", metavar="A,B,C", help="Variants, or VARIANT=WEIGHTS.")],
     out: Annotated[Path, typer.Option("-o", "--out", metavar="FILE", help="The strip: .png or .svg.")],
     data: Data = None,
     as_json: Json = False,
@@ -55,9 +55,9 @@ def crops(
 
     strips.check(out)
     where = crops.region(region)
-    chosen = [name.strip() for name in names.split(",") if name.strip()]
+    chosen = [name.strip() for name in ways.split(",") if name.strip()]
     if not chosen:
-        raise UserError(f"--models was given {names!r}; give variants with commas between, such as imdn-x4,carn-m-x4.")
+        raise UserError(f"--models was given {ways!r}; give variants with commas between, such as imdn-x4,carn-m-x4.")
     strip = crops.strip(image, where, chosen, data or testsets.default())
     strips.write(strip, out)
     rows = [{"name": p.name, "weights": p.weights, "psnr": p.psnr, "ssim": p.ssim} for p in strip.panels[1:]]
