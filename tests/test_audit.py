@@ -80,10 +80,6 @@ def test_tables_of_other_shapes_are_read_digit_for_digit():
     assert len(seventh.columns) == 26
 
 
-def test_what_other_weights_gave_is_not_answered_by_ours():
-    assert {c.probe for c in papers.TABLES["esc-table4"].columns[4:]} == {"quality-dflip"}
-
-
 def test_marks_are_of_cells_that_are_printed():
     for published in papers.TABLES.values():
         assert published.bold <= {(r.method, r.scale, c) for r in published.rows for c in r.printed}

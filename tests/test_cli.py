@@ -39,7 +39,7 @@ MISTAKES = {
     "an unknown protocol": (
         ("measure", "esc-x4", "--protocol", "ECS+ceil"),
         "No protocol 'ECS'. Did you mean 'esc'",
-        "Known: esc, hitsr, fvcore, torch, hooks, steady, cpu.",
+        "Known: esc, hitsr, fvcore, torch, hooks, steady, cpu, quality.",
     ),
     "an unknown modifier": (
         ("measure", "esc-x4", "--protocol", "esc+cel"), "No modifier of a protocol 'cel'. Did you mean 'ceil'",

@@ -102,11 +102,14 @@ def test_the_readme_opens_with_the_two_commands_and_shows_the_others():
 @pytest.mark.parametrize("typed", commands(README), ids=shlex.join)
 def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path, typed):
     name, options = parsed(typed)  # which fails if it could not be typed
-    variants = [v.name for v in execute.resolve((options.get("names") if name != "data" else None) or [])]
+    variants = [
+        v.name for v in execute.resolve((options.get("names") if name not in ("data", "weights") else None) or [])
+    ]
     slow = name == "explain" and options.get("name") and not options["cell"]
     if (
-        name in ("reproduce", "compare")
-        or typed[:2] == ["data", "add"]
+        name in ("reproduce", "compare", "upscale", "crops")
+        or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
+        or "quality" in typed
         or "latency" in typed
         or len(variants) > MANY
         or slow

@@ -74,6 +74,27 @@ def _memory() -> int | None:
         return None
 
 
+def free_memory() -> int:
+    """Bytes that a process could still take without swapping, as the system tells; else half of all there are."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return min([int(line.split()[1]) * 1024, *_granted()])
+    except (OSError, ValueError):
+        pass
+    return (_memory() or 0) // 2
+
+
+def _granted() -> list[int]:
+    """What the control group that the process is in leaves it, if it has a limit."""
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+        return [] if limit == "max" else [max(0, int(limit) - int(used))]
+    except (OSError, ValueError):
+        return []
+
+
 def _gpus() -> tuple[list[str], str | None]:
     """Names of the NVIDIA GPUs and the driver's version, asked of NVML, which needs no CUDA build of torch."""
     import pynvml

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, fresh, machine, models, probes, protocols, store, timing, turns
+from workbench import environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
@@ -57,13 +58,15 @@ class Request:
     variant: Variant
     protocol: Protocol
     probe: probes.Probe
+    subject: evaluate.Subject | None = None
+    """Weights and images, where the probe judges images."""
 
     @property
     def conditions(self) -> Mapping[str, Any]:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
             read["machine"] = environment.machine()
-        return read
+        return read | (self.subject.conditions if self.subject else {})
 
     @property
     def identity(self) -> str:
@@ -82,6 +85,14 @@ def requests(names: Sequence[str], probe_names: Sequence[str], protocol_names: S
         for variant in resolve(names)
         for protocol in chosen_protocols
         for probe in chosen_probes
+    ]
+
+
+def with_subjects(wanted: Iterable[Request], weights: str | None, home: Path) -> list[Request]:
+    """The same requests; where images are judged, with the weights and images of a user's folder."""
+    return [
+        replace(r, subject=evaluate.subject(r.variant.name, r.protocol, weights, home)) if r.probe.images else r
+        for r in wanted
     ]
 
 
@@ -184,6 +195,10 @@ def _measure(request: Request) -> probes.Reading:
 
     if request.probe.across:
         return _search(request, probes.find(request.probe.across))
+    if request.probe.images:
+        if request.subject is None:
+            raise UserError(f"{request} needs weights and images: execute.with_subjects finds a user's.")
+        return evaluate.measure(request.variant.name, request.subject, request.protocol, request.probe.name)
     if request.probe.real:
         return _run(request)
     model = _network(request.variant.name, request.protocol.build)

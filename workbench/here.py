@@ -38,8 +38,8 @@ def answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[s
 
 
 def own(table: Table, row: Row, column: Column) -> str:
-    """The protocol of a cell: its row's, or the table's."""
-    return row.protocols.get(column.id, table.protocol)
+    """The protocol of a cell: its row's, or the table's, with what its column adds."""
+    return "+".join(filter(None, (row.protocols.get(column.id, table.protocol), column.modifier)))
 
 
 def reference(table: Table, row: Row) -> Row | None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from workbench import execute, store, sweep
+from workbench import evaluate, execute, store, sweep
 from workbench.execute import Request
 from workbench.forecast import Forecast
 from workbench.spec import Record
@@ -65,7 +65,8 @@ def run(
 
             def shown(request: Request) -> Record:
                 view.begins(request, forecast.told(left.values()))
-                return how(request)
+                with evaluate.watched(view.within(request)):
+                    return how(request)
 
             if hands > 1:
                 sweep.crew(list(left.values()), folder, hands)
@@ -93,6 +94,10 @@ class _Lines:
 
     def begins(self, request: Request, left: str) -> None:
         """Nothing is said before there is a result."""
+
+    def within(self, request: Request) -> Callable[[int, int, str], None]:
+        """What shows how far a measurement of several images is."""
+        return lambda image, of, name: self.say(f"  [{image}/{of}] {name}")
 
     def ends(self, done: Done, left: str) -> None:
         self.number += 1
@@ -134,6 +139,9 @@ class _Bar(_Lines):
 
     def begins(self, request: Request, left: str) -> None:
         self.bar.update(self.task, description=str(request), left=left)
+
+    def within(self, request: Request) -> Callable[[int, int, str], None]:
+        return lambda image, of, name: self.bar.update(self.task, description=f"{request}: {name}, {image} of {of}")
 
     def ends(self, done: Done, left: str) -> None:
         self.bar.update(self.task, advance=1, left=left)

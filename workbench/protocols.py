@@ -33,6 +33,20 @@ class Modifier:
         return {self.part: self.changes, **self.also}
 
 
+SETS = {
+    "set5": "Set5",
+    "set14": "Set14",
+    "b100": "B100",
+    "urban100": "Urban100",
+    "manga109": "Manga109",
+    "div2k-val": "the validation set of DIV2K",
+    "skimage-photos": "the photographs that come with scikit-image, which are no benchmark",
+}
+"""The test sets that a modifier names."""
+
+OWN = "set:"
+"""How a modifier begins that names a set which somebody has of their own."""
+
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -77,6 +91,10 @@ PROTOCOLS: dict[str, Protocol] = {
             build=Build(forward="lean"),
             execution=Execution(threads=1),  # several wait for each other, which on a busy machine takes minutes
             timing=Timing(budget=2.0),
+        ),
+        Protocol(
+            "quality",
+            "PSNR and SSIM on Y of BT.601, a border of the scale cut off, LR by MATLAB's bicubic, images whole, Set5",
         ),
     )
 }
@@ -134,6 +152,18 @@ MODIFIERS: dict[str, Modifier] = {
         Modifier("compile", "measured through torch.compile", "execution", {"compile": "compile"}),
         Modifier("graph", "measured as the replay of a CUDA graph", "execution", {"compile": "graph"}),
         Modifier("one-thread", "measured in one thread of the CPU", "execution", {"threads": 1}),
+        *(Modifier(name, f"judged on the images of {title}", "quality", {"set": name}) for name, title in SETS.items()),
+        Modifier("ensemble", "the mean of eight flips and turns of each image", "quality", {"ensemble": "x8"}),
+        Modifier(
+            "tiles64",
+            "images in tiles of 64 LR pixels that overlap by 24, as the testers of Omni-SR and ASID",
+            "quality",
+            {"tile": 64, "overlap": 24},
+        ),
+        Modifier("rgb", "compared in RGB, not on Y", "quality", {"space": "rgb"}),
+        Modifier("y-rounded", "compared on Y rounded to eight bits, as MATLAB does", "quality", {"space": "y-rounded"}),
+        Modifier("no-border", "compared up to the edge", "quality", {"border": 0}),
+        Modifier("drawn", "with what official code draws in evaluation, from seed 0", "quality", {"seed": 0}),
     )
 }
 
@@ -156,18 +186,26 @@ def find(name: str) -> Protocol:
     protocol = PROTOCOLS[base]
     changed: dict[tuple[str, str], str] = {}
     for modifier in modifiers:
-        if modifier not in MODIFIERS:
-            raise unknown("modifier of a protocol", modifier, MODIFIERS, "workbench protocols")
-        for part, changes in MODIFIERS[modifier].parts().items():
+        for part, changes in _modifier(modifier).parts().items():
             for key in changes:
                 if (other := changed.setdefault((part, key), modifier)) != modifier:
                     raise UserError(f"Protocol {name!r}: +{other} and +{modifier} both set {key!r}; keep one of them.")
             protocol = replace(protocol, **{part: replace(getattr(protocol, part), **changes)})
     if not modifiers:
         return protocol
-    ordered = [m for m in MODIFIERS if m in modifiers]
-    title = "; ".join([protocol.title, *(MODIFIERS[m].title for m in ordered)])
+    ordered = [*(m for m in MODIFIERS if m in modifiers), *(m for m in dict.fromkeys(modifiers) if m not in MODIFIERS)]
+    title = "; ".join([protocol.title, *(_modifier(m).title for m in ordered)])
     return replace(protocol, name="+".join([base, *ordered]), title=title)
+
+
+def _modifier(name: str) -> Modifier:
+    """The modifier of that name; `set:NAME` is one for every set that a user registers under a name of their own."""
+    if name.startswith(OWN) and name != OWN:
+        own = name.removeprefix(OWN)
+        return Modifier(name, f"judged on the images of {own}", "quality", {"set": own})
+    if name not in MODIFIERS:
+        raise unknown("modifier of a protocol", name, MODIFIERS, "workbench protocols")
+    return MODIFIERS[name]
 
 
 @lru_cache

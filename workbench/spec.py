@@ -160,6 +160,26 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Quality:
+    """On which images a network is judged, and how its output is compared with the originals."""
+
+    set: str = "set5"
+    """A name of `workbench data list`."""
+    border: int | None = None
+    """Pixels cut off every side before the comparison; None: as many as the scale."""
+    space: str = "y"
+    """What is compared: `y`, the luma of BT.601 without rounding, or another space of `images/metrics.py`."""
+    ensemble: Literal["none", "x8"] = "none"
+    """`x8`: the mean of the outputs for the image's eight flips and turns, each turned back."""
+    tile: int = 0
+    """Side of the tiles that every image is cut into, in LR pixels; 0: images stay whole if memory allows."""
+    overlap: int = 0
+    """LR pixels that neighbouring tiles share; there the output is the mean of theirs."""
+    seed: int | None = None
+    """Seed, before each image, of what a network's official code draws even in evaluation; None: nothing is drawn."""
+
+
+@dataclass(frozen=True)
 class Protocol:
     """A named way to measure. Its parts are read one by one, so that a change stales only what reads it."""
 
@@ -173,11 +193,13 @@ class Protocol:
     bound: Bound = field(default_factory=Bound)
     execution: Execution = field(default_factory=Execution)
     timing: Timing = field(default_factory=Timing)
+    quality: Quality = field(default_factory=Quality)
 
     def read(self, paths: Iterable[str], scale: int) -> dict[str, Any]:
         """The conditions a probe declares to read (`input`, `counting.layer_norm`), resolved for one scale.
 
         The rounding rule is resolved into the input size it gives: where floor and ceil agree, so do the conditions.
+        A border that goes by the scale is resolved as well.
         """
         read: dict[str, Any] = {}
         for path in paths:
@@ -186,6 +208,8 @@ class Protocol:
             if part == "input":
                 fields |= {"lr": self.input.lr(scale)}
                 del fields["rounding"]
+            if part == "quality" and fields["border"] is None:
+                fields["border"] = scale
             read.setdefault(part, {}).update({leaf: fields[leaf]} if leaf else fields)
         plain: dict[str, Any] = json.loads(json.dumps(read))  # as a record read back from the store has it
         return plain
@@ -205,7 +229,7 @@ class Record:
     unit: str
     """Unit of `values`: always a base unit (counts, bytes, seconds, joules, decibels)."""
     values: tuple[float, ...]
-    """Raw values, one per repetition; empty unless `status` is `ok`."""
+    """Raw values, one per repetition or image; empty unless `status` is `ok`."""
     status: Status
     reason: str | None
     """Why there is no value; None when there is one."""
@@ -223,10 +247,13 @@ class Record:
 
     @property
     def value(self) -> float:
-        """The figure: of repetitions the statistic that the protocol's timing names, else the first value.
+        """The figure: of repetitions the statistic that the timing names, of images the mean, else the first value.
 
-        The values of a search are no repetitions; its first is that of the simplest protocol.
+        The values of a search are no repetitions; its first is that of the simplest protocol. A mean over images is
+        one over those that could be judged: whether that is the whole set, `details` say under `complete`.
         """
+        if "quality" in self.conditions:
+            return statistics.fmean(self.values)
         statistic = self.conditions.get("timing", {}).get("statistic")
         if statistic is None or len(self.values) == 1:
             return self.values[0]
@@ -256,6 +283,10 @@ class Column:
     """Whether its figures are a machine's own, so that only ratios to the table's reference can be judged."""
     here: str | None = None
     """The protocol that gives a figure of any machine beside the printed one; nothing is concluded from that."""
+    modifier: str = ""
+    """What is added to the protocol of a row for this column: `set14`."""
+    within: float = 0.0
+    """By how much, in the printed unit, a measured mean over images may differ and still be the printed one."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +319,8 @@ class Table:
     reference: str | None = None
     """The method whose figure divides those of its scale, in columns that are judged by ratios."""
     training: str | None = None
-    """What its networks were trained on, where one thing was; image quality compares with that of the same only."""
+    """What its networks were trained on, where one thing was: image quality of weights that were trained on anything
+    else is no answer to its cells, and not compared with them."""
     bold: frozenset[tuple[str, int, str]] = frozenset()
     """Cells printed as the best of their scale: (method, scale, column); empty if its marks are not held."""
 

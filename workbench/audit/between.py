@@ -8,7 +8,7 @@ from decimal import Decimal
 from workbench.digits import cuts_to, rounds_to
 from workbench.papers import CLAIMS, names
 
-from .sheet import LAW, Entry, Finding, Sheet, measure
+from .sheet import LAW, Entry, Finding, Sheet, measure, of_images
 
 
 def papers(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
@@ -30,7 +30,7 @@ def papers(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
 def _same(sheet: Sheet, entry: Entry, other: Sheet) -> Iterator[Entry]:
     """What another table prints of the same thing; times and memory are compared inside one paper only."""
     one, two = sheet.table, other.table
-    quality = entry.column.probe.startswith("quality")
+    quality = of_images(entry.column)
     if not entry.column.factor:  # whose unit nobody told
         return
     if quality and (one.training is None or one.training != two.training):

@@ -27,6 +27,8 @@ COSTS = {
     r"latency|runtime|time": LATENCY,
     r"mem": MEMORY,
 }
+MEASURES = {"psnr": ("dB", "quality"), "ssim": ("", "ssim")}
+"""Unit and probe."""
 FACTORS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 METHOD, SCALE = r"(method|model|network|name)s?", r"(up)?scale( factor)?|factor"
 
@@ -127,7 +129,7 @@ def _meaning(name: str, told: bool) -> Column | str | None:
         where = re.sub(r"\b(psnr|ssim|db|y|on)\b", "", plain).replace(" ", "") or "images"
         where = {"bsd100": "b100", "bsds100": "b100"}.get(where, where)
         title = f"{SETS.get(where, where)} {measure[0].upper()}"
-        return Column(f"{where}_{measure[0]}", title, "dB" if measure[0] == "psnr" else "", "quality", 1, "high", "")
+        return Column(f"{where}_{measure[0]}", title, *MEASURES[measure[0]], 1, "high", "")
     for pattern, column in COSTS.items():
         if re.search(pattern, plain):
             unit = re.search(r"\b([kmgt])(flops?|macs?)?\b", plain)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import combinations
 
-from .sheet import Entry, Finding, Sheet, measure
+from .sheet import Entry, Finding, Sheet, measure, of_images
 
 POSSIBLE = {"psnr": (5.0, 80.0, "dB"), "ssim": (-1.0, 1.0, "")}
 """Least and most of a measure: noise against an image has over 5 dB, 8 bits and one wrong pixel in a million 108."""
@@ -22,7 +22,7 @@ def impossible(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
     """Figures that no measurement gives: SSIM above 1, a cost that is not positive."""
     for entry in sheet.entries.values():
         low, high, unit = POSSIBLE.get(measure(entry.column), (None, None, ""))
-        if low is None and not entry.column.probe.startswith("quality") and entry.value <= 0:
+        if low is None and not of_images(entry.column) and entry.value <= 0:
             yield Finding(entry.place, entry.printed, "impossible", "a cost is above 0", "certain")
         elif low is not None and high is not None and not low <= entry.value <= high:
             told = f"{measure(entry.column).upper()} is from {low:g} to {high:g} {unit}".rstrip()
@@ -105,7 +105,7 @@ def best(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
 
 def twins(sheet: Sheet, others: Sequence[Sheet]) -> Iterator[Finding]:
     """Two methods with the same figures of image quality all along a row."""
-    quality = [c for c in sheet.columns.values() if c.probe.startswith("quality")]
+    quality = [c for c in sheet.columns.values() if of_images(c)]
     seen: dict[tuple[int, tuple[str, ...]], list[Entry]] = {}
     for method in sheet.methods:
         for scale in sheet.scales:

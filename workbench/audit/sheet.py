@@ -75,9 +75,18 @@ class Finding:
     """`contradicted` where another print of the same thing differs, without a word on which is right."""
 
 
+OF_IMAGES = ("quality", "ssim", "perception")
+"""Probes of columns whose figures are about images, and no costs."""
+
+
+def of_images(column: Column) -> bool:
+    """Whether a column says how good images are."""
+    return column.probe in OF_IMAGES
+
+
 def measure(column: Column) -> str:
     """What a column's figures are figures of: `psnr`, `ssim`; of costs the probe."""
-    return column.id.rpartition("_")[2] if column.probe.startswith("quality") else column.probe
+    return column.id.rpartition("_")[2] if of_images(column) else column.probe
 
 
 def test_set(column: Column) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from workbench.spec import UserError
 
-from .options import Commands, Json, Records, Results, print_json, read
+from .options import Commands, Data, Json, Records, Results, print_json, read
 
 if TYPE_CHECKING:
     from workbench.spec import Status
@@ -32,6 +32,10 @@ def measure(
         list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all that counts].")
     ] = None,
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc].")] = None,
+    weights: Annotated[
+        str | None, typer.Option("--weights", metavar="NAME|FILE", help="Trained weights, for quality and ssim.")
+    ] = None,
+    data: Data = None,
     records: Records = None,
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
     apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
@@ -39,7 +43,7 @@ def measure(
     as_json: Json = False,
 ) -> int:
     """Measure what is missing or stale, append it to the records, and print what is now known."""
-    from workbench import execute, progress, store
+    from workbench import evaluate, execute, progress, report, store, testsets
     from workbench.probes import PROBES
 
     if timeout is not None and not 0 < timeout <= LONGEST:
@@ -50,9 +54,13 @@ def measure(
     folder = records or store.default()
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     wanted = execute.requests(names, probes, protocol or ["esc"])
+    wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
     todo = execute.missing(wanted, known, force)
+    for request in todo if force else ():
+        if request.subject:
+            evaluate.forget(request.variant.name, request.subject, request.protocol)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
     done = progress.run(todo, folder, how, contents, len(wanted))
     known |= {d.request.identity: d.record for d in done}
@@ -73,6 +81,8 @@ def measure(
             if "interval" in a.details:
                 low, high = a.details["interval"]
                 told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
+            if a.status == "ok" and "quality" in a.conditions:
+                told = report.of_images(a)
             told += " (an estimate)" if "estimate" in a.details else ""
             print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])

@@ -46,7 +46,7 @@ Results = Annotated[
 Data = Annotated[
     Path | None,
     typer.Option(
-        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets are registered [your cache folder]."
+        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]

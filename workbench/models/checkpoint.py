@@ -63,6 +63,19 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     return model
 
 
+def fitting(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the variants that the checkpoint at `path` fits, whatever its name; a UserError where there is none."""
+    asked = os.fsdecode(path)
+    given = _state_dict(_read(asked), asked)
+    if not (names := variants_of(given)):
+        raise UserError(
+            f"{asked} fits no variant of this workbench: its {len(given)} entries have names or shapes that no official"
+            " checkpoint of one has. List them: workbench variants"
+        )
+    _refuse_non_finite(_learned(given), asked)
+    return names
+
+
 def variants_of(state: Mapping[str, Any]) -> list[str]:
     """Names of the variants whose learned entries have just these names and shapes.
 

@@ -25,13 +25,15 @@ QUALITY = tuple(
         f"{key}_{measure.lower()}",
         f"{title} {measure}",
         "dB" if measure == "PSNR" else "",
-        "quality",
+        probe,
         1,
         "high",
-        f"{title}, trained weights and a probe that this version does not have",
+        f"{title} and trained weights",
+        modifier=key,
+        within=within,
     )
     for key, title in SETS.items()
-    for measure in ("PSNR", "SSIM")
+    for measure, probe, within in (("PSNR", "quality", 0.01), ("SSIM", "ssim", 0.0005))
 )
 
 
@@ -78,7 +80,7 @@ def turned(file: str, scale: int) -> tuple[tuple[Column, ...], tuple[Row, ...]]:
             f"{where.lower()}_{measure.lower()}",
             f"{where} {measure}",
             "dB" if measure == "PSNR" else "",
-            "quality",
+            "perception",
             1,
             "low" if best == "down" else "high",
             f"{where}, trained weights and a probe that this version does not have",

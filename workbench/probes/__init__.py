@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from workbench import spec
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 
@@ -21,6 +23,12 @@ class Reading:
 
     values: tuple[float, ...]
     details: dict[str, Any]
+
+
+class Compare(Protocol):
+    """The signature of `measure` of a probe of images: one that was made against its original."""
+
+    def __call__(self, made: NDArray[np.uint8], original: NDArray[np.uint8], border: int, space: str) -> float: ...
 
 
 class Measure(Protocol):
@@ -47,14 +55,25 @@ class Probe:
     """Whether it runs the network, on real tensors and the protocol's device; else they have shapes and no content."""
     apart: bool = False
     """Whether it is always measured in a fresh process."""
+    images: bool = False
+    """Whether it judges the images that a trained network makes: then weights and test set belong to a record."""
     across: str | None = None
     """The probe whose value this one takes under every protocol that could have made a printed figure."""
 
     @property
     def measure(self) -> Measure:
-        module = importlib.import_module(f"workbench.probes.{self.name.replace('-', '_')}")
-        measure: Measure = module.measure
+        measure: Measure = self._module.measure
         return measure
+
+    @property
+    def compare(self) -> Compare:
+        """What a probe of images has in place of `measure`, under the same name."""
+        compare: Compare = self._module.measure
+        return compare
+
+    @property
+    def _module(self) -> Any:
+        return importlib.import_module(f"workbench.probes.{self.name.replace('-', '_')}")
 
 
 COUNTED = (
@@ -77,6 +96,8 @@ PROBES: dict[str, Probe] = {
         Probe("latency", "seconds", 1, ("input", "build", "execution", "timing"), timed=True, real=True, apart=True),
         Probe("memory", "bytes", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
         Probe("energy", "joules", 1, ("input", "build", "execution"), timed=True, real=True, apart=True),
+        Probe("quality", "decibels", 1, ("quality",), real=True, images=True),
+        Probe("ssim", "fraction", 1, ("quality",), real=True, images=True),
     )
 }
 

@@ -18,7 +18,7 @@ from workbench.spec import Figure, Record, Table, unknown
 
 from . import bounds, html, latex, markdown, speeds, times
 from .audited import as_audit, audited, told
-from .findings import as_finding, finding, findings
+from .findings import as_finding, finding, findings, of_images
 
 __all__ = [
     "as_audit",
@@ -28,6 +28,7 @@ __all__ = [
     "figures",
     "finding",
     "findings",
+    "of_images",
     "picture",
     "render",
     "show",

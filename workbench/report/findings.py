@@ -7,7 +7,7 @@ from typing import Any
 
 from workbench.digits import Search
 from workbench.judge import Cell, summary
-from workbench.spec import Table
+from workbench.spec import Record, Table
 
 SHOWN = 8
 """Protocols named in a text; JSON has all."""
@@ -31,6 +31,19 @@ def as_finding(variant: str, probe: str, printed: str, search: Search) -> dict[s
         "distinct": search.distinct,
         "tried": search.tried,
     }
+
+
+def of_images(record: Record) -> str:
+    """The mean over a test set, and whose it is; of an incomplete set it is said to be one of some images only."""
+    images, name = record.details.get("images", ()), record.details.get("weights", {}).get("name", "?")
+    missing = record.details.get("missing", {})
+    digits, unit = (3, " dB") if record.unit == "decibels" else (4, "")
+    told = f"{record.value:.{digits}f}{unit}, the mean over {len(images)} images, with {name}"
+    if missing:
+        told += f"; not that of the set: {len(missing)} could not be judged, " + "; ".join(map(str, missing.values()))
+    elif not record.details.get("complete"):
+        told += f"; not that of {record.details.get('set')}: the images are not the whole set, or not its own"
+    return told
 
 
 def finding(found: dict[str, Any]) -> str:

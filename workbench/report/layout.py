@@ -84,6 +84,8 @@ def difference(cell: Cell) -> str:
     """The relative difference in per cent; nothing where there is none to speak of."""
     if cell.difference is None:
         return "–"
+    if cell.unit in ("dB", "") and cell.measured is not None and cell.reported is not None:  # no ratio means anything
+        return f"{cell.measured - cell.reported:+.{4 if cell.unit else 5}f}".replace("-", "−")
     return "0" if abs(cell.difference) < 5e-5 else f"{cell.difference:+.2%}".replace("-", "−").replace("%", " %")
 
 
@@ -141,13 +143,17 @@ def gaps(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     told: dict[str, list[Cell]] = {}
     for cell in cells:
         if cell.verdict == "not measured" and cell.printed is not None:
-            told.setdefault(UNASKED if UNASKED in cell.why else COMMAND.sub("", cell.why), []).append(cell)
+            kind = UNASKED if UNASKED in cell.why else cell.why.partition(": workbench ")[0]
+            told.setdefault(kind, []).append(cell)
     return [(_named(group), group[0].why if len(group) == 1 else _all(group, why)) for why, group in told.items()]
 
 
 def _all(group: Sequence[Cell], why: str) -> str:
     """What cells need that each would need a command of its own."""
-    return why if why == group[0].why else f"{why}; workbench reproduce measures what tables need"
+    command = group[0].why.removeprefix(why).removeprefix(": ")
+    if why == UNASKED or command.startswith("workbench measure"):
+        return f"{why}; workbench reproduce measures what tables need"
+    return f"{why}, for the first of them by: {command}" if command else why
 
 
 def _named(cells: Sequence[Cell]) -> str:
