@@ -66,6 +66,8 @@ def _drawn(strip: Strip) -> Any:
         axes.imshow(panel.image, interpolation="nearest")
         axes.set_xlabel(caption(panel))
     for axes in figure.axes:
+        for drawn in (*axes.images, *axes.patches):
+            drawn.set_clip_on(False)  # nothing leaves its panel, and an SVG's clip paths get another name each time
         axes.set_xticks([])
         axes.set_yticks([])
     return figure
