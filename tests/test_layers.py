@@ -13,7 +13,7 @@ from workbench import cli, models, papers, probes, reproduce
 LAYERS = (
     {"spec"},
     {"environment", "interrupts", "trace", "allocator", "fresh", "nvml"},
-    {"devices", "machine"},
+    {"devices", "machine", "images"},
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
     {"attention"},
