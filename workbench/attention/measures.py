@@ -67,20 +67,15 @@ def why_not(measure: Measure, a: Layer, b: Layer) -> str | None:
     if measure.pair and (a.name == b.name or _made(a) == _made(b)):  # one map: equal to itself, if it can be at all
         b = a
     kind = measure.name.removesuffix("-matched")
-    test = {
-        "cosine": _rows,
-        "js": _rows,
-        "averaged": _averaged,
-        "profile": _profiles,
-        "entropy": lambda a, b: None,
-        "distance": lambda a, b: None,
-        "diagonal": lambda a, b: None,
-    }[kind]
     if not a.geometry.softmax and kind not in ("cosine", "averaged"):
         return f"the rows of {a.name} are correlations without a softmax, no distributions"
     if kind in ("profile", "distance", "diagonal") and a.geometry.kind not in SPATIAL:
         return f"{_kind(a)} has no places in a window"
-    return test(a, b)
+    if kind in ("cosine", "js"):
+        return _rows(a, b)
+    if kind == "averaged":
+        return _averaged(a, b)
+    return _profiles(a, b) if kind == "profile" else None
 
 
 def _made(layer: Layer) -> str:

@@ -54,7 +54,8 @@ def over_heads(by_head: Tensor) -> Tensor:  # (L, h, L, h) -> (L, L)
 
 def _unit(gram: Tensor) -> Tensor:
     own = gram.diagonal()
-    return gram / (own[:, None] * own).sqrt()
+    cosine: Tensor = gram / (own[:, None] * own).sqrt()
+    return cosine
 
 
 def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
@@ -76,7 +77,8 @@ def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
 
 
 def _bits(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum(-1) / math.log(2)
+    nats: Tensor = torch.special.entr(p).sum(-1)
+    return nats / math.log(2)
 
 
 def entropy(attn: Tensor) -> float:
