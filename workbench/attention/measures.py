@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.spec import UserError, unknown
@@ -159,16 +159,24 @@ def _role(layer: Layer) -> str:
     return "" if last[0] in "gb" and last[1:].isdigit() else last
 
 
-def fitting(layers: Iterable[Layer], height: int, width: int) -> Mapping[str, str]:
-    """The layers that cannot be measured on a crop of this size, each with the reason."""
+def fitting(layers: Sequence[Layer], height: int, width: int) -> Mapping[str, str]:
+    """The layers that cannot be measured on a crop of this size, each with the reason.
+
+    A crop that windows do not fill would be extended by mirroring, and mirrored pixels are no image. Of windows side
+    by side in a block, the largest decides to what it is extended.
+    """
     left = {}
+    whole: dict[str, int] = {}
+    for layer in layers:
+        if layer.geometry.kind != "channel":
+            whole[layer.block] = max(whole.get(layer.block, 1), layer.geometry.window or 1)
     for layer in layers:
         side = layer.geometry.window
         if side is None or layer.geometry.kind == "channel":
             continue
         if min(height, width) < 2 * side:
             left[layer.name] = f"two of its windows of {side} pixels do not fit into {height}x{width}"
-        elif height % side or width % side:
+        elif height % whole[layer.block] or width % whole[layer.block]:
             left[layer.name] = f"its windows of {side} pixels do not fill {height}x{width}"
     return left
 

@@ -123,7 +123,7 @@ def measure(
         shape = (count,) * (1 + m.pair) + ((heads, heads) if m.name.endswith("-matched") else ())
         found.values[m.name] = np.full(shape, np.nan)
     names = {m.name for m in wanted}
-    streams = _Streams(found, names)
+    streams = _Streams(found, names, (height, width))
     spent = beside(useful, names, height, width)
     for number, held in enumerate(plan(wanted, useful, height, width, bound - spent)):
         first = number == 0
@@ -167,8 +167,10 @@ def _one_pass(
 class _Streams:
     """What is kept of maps and features: averages, entropies, features; maps only while a pass holds them."""
 
-    def __init__(self, found: Found, names: Set[str]):
+    def __init__(self, found: Found, names: Set[str], size: tuple[int, int]):
+        """`size`: height and width of the crop."""
         self.found = found
+        self.size = size
         self.names = names
         self.index = {layer.name: i for i, layer in enumerate(found.layers)}
         self.maps: dict[str, list[Tensor]] = {}
@@ -180,9 +182,10 @@ class _Streams:
         if layer.shares:
             return
         if layer.geometry.rows is None or layer.geometry.kind in ("channel", "category"):
-            average = attn.sum(dtype=torch.float64)  # only to see whether it is finite
+            attn, average = attn[None], attn.sum(dtype=torch.float64)  # only to see whether it is finite
         else:
-            average = attn.mean(0)
+            attn = similarity.inside(attn, layer.geometry, *self.size)
+            average = attn.mean((0, 1))
         if not torch.isfinite(average).all():
             bad = attn[~torch.isfinite(attn)]
             what = "NaN" if bad.isnan().any() else "infinite numbers"
@@ -191,7 +194,7 @@ class _Streams:
         if self.names & set(OF_AVERAGES):
             self.averages.setdefault(layer.name, []).append(average)
         if "entropy" in self.names and layer.geometry.softmax:
-            value, at = similarity.entropy(attn), self.index[layer.name]
+            value, at = similarity.entropy(attn.flatten(0, 1)), self.index[layer.name]
             before = self.found.values["entropy"][at]
             self.found.values["entropy"][at] = value if np.isnan(before) else (before + value) / 2
 

@@ -90,13 +90,21 @@ def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
     for table in tables:
         if table.mean is None:
             continue
-        if table.measure.pair:
+        if table.measure.pair and not _neighbours_only(table):
             paths += keep(_styled(heatmap, table), results / "figures" / f"{stem}-{table.measure.name}")
     if drawn := _drawable(tables):
         paths += keep(_styled(curves, drawn), results / "figures" / f"{stem}-neighbours")
     if profiles is not None:
         paths += keep(_styled(offsets, tables[0], profiles), results / "figures" / f"{stem}-profiles")
     return paths
+
+
+def _neighbours_only(table: Table) -> bool:
+    """Whether so few pairs were measured that the curve shows them better than a matrix."""
+    import numpy as np
+
+    apart = table.value[~np.eye(len(table.layers), dtype=bool)]
+    return table.measure.near and int(np.isfinite(apart).sum()) <= 2 * len(table.neighbours)
 
 
 def _drawable(tables: Sequence[Table]) -> list[Table]:
@@ -124,17 +132,19 @@ def heatmap(table: Table) -> matplotlib.figure.Figure:
     panel = canvas.subplots()
     colours = mpl.colormaps[COLOURS].with_extremes(bad=NONE)
     apart = shown[~np.eye(len(shown), dtype=bool)]
-    low = float(np.nanmin(apart)) if np.isfinite(apart).any() else 0.0
-    high = float(np.nanmax(shown))
-    drawn = panel.imshow(np.ma.masked_invalid(shown), cmap=colours, vmin=min(low, high), vmax=high)
+    scale = apart if np.isfinite(apart).any() else shown
+    low, high = float(np.nanmin(scale)), float(np.nanmax(scale))
+    drawn = panel.imshow(np.ma.masked_invalid(shown), cmap=colours, vmin=low, vmax=high)
     panel.grid(False)
     _names(panel.set_xticks, labels, rotation=90)
     _names(panel.set_yticks, labels)
     panel.tick_params(length=0, labelsize=7)
-    canvas.colorbar(drawn, ax=panel, shrink=0.8)
+    same = table.measure.same
+    beyond = "neither" if same is None or low <= same <= high else "max" if same > high else "min"
+    canvas.colorbar(drawn, ax=panel, shrink=0.8, extend=beyond)
     canvas.suptitle(f"{title(table)}: {table.measure.title}", x=0.01, ha="left", fontsize=10)
     grey = "grey: cannot be compared, or not asked for; " if np.isnan(shown).any() else ""
-    panel.set_xlabel(f"{grey}{_images(table)}", fontsize=8)
+    panel.set_xlabel(f"{grey}the diagonal is {same:g}; {_images(table)}", fontsize=8)
     return canvas
 
 
@@ -173,8 +183,9 @@ def curves(tables: Sequence[Table]) -> matplotlib.figure.Figure:
             panel.legend(fontsize=6)
     for panel in list(canvas.axes)[len(tables) :]:
         panel.set_axis_off()
-    told = "each layer and the next that can be compared with it (at the first of the two); band: 95 % over"
-    canvas.suptitle(f"{title(tables[0])}: {told} {_images(tables[0])}", x=0.01, ha="left", fontsize=10)
+    told = "each layer with the next that it can be compared with, drawn at the first of the two"
+    band = f"\n{_images(tables[0])}" + ("" if _images(tables[0]) == "1 image" else "; band: the 95 % interval")
+    canvas.suptitle(f"{title(tables[0])}: {told}{band}", x=0.01, ha="left", fontsize=10)
     return canvas
 
 
@@ -222,6 +233,7 @@ def offsets(table: Table, profiles: Any) -> matplotlib.figure.Figure:
         panel.set_axis_off()
     assert drawn is not None
     canvas.colorbar(drawn, ax=panels, shrink=0.6, label="share of the attention")
+    canvas.supxlabel("offset of the key from the query, pixels (on a grid: steps)", fontsize=8)
     more = f"; the first {len(shown)} of {len(there)} layers" if len(shown) < len(there) else ""
     told = f"{title(table)}: offset profiles, mean over heads and {_images(table)}{more}"
     canvas.suptitle(told, x=0.01, ha="left", fontsize=10)
