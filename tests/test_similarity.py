@@ -188,7 +188,11 @@ def test_windows_that_a_roll_filled_from_two_edges_are_left_out():
     attn = maps(2 * 3, 2, 16, 16)
     kept = similarity.inside(attn, shifted, 8, 12)
     assert torch.equal(kept.flatten(0, 1), attn[:2])
-    assert torch.equal(similarity.inside(attn, WINDOW, 8, 12)[0], attn)
+    assert torch.equal(similarity.inside(attn, WINDOW, 8, 12).flatten(0, 1), attn)
+    assert torch.allclose(similarity.average(kept), attn[:2].mean(0))
+    many = maps(12, 2, 16, 16)
+    kept = similarity.inside(many, shifted, 12, 16)
+    assert torch.allclose(similarity.average(kept), many[[0, 1, 2, 4, 5, 6]].mean(0))
 
 
 # --- for which layers a measure is defined

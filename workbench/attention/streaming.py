@@ -101,10 +101,10 @@ class _Streams:
         if layer.shares:
             return
         if layer.geometry.rows is None or layer.geometry.kind in ("channel", "category"):
-            attn, average = attn[None], attn.sum(dtype=torch.float64)  # only to see whether it is finite
+            attn, average = attn[:, None], attn.sum(dtype=torch.float64)  # only to see whether it is finite
         else:
             attn = similarity.inside(attn, layer.geometry, *self.size)
-            average = attn.mean((0, 1))
+            average = similarity.average(attn)
         if not torch.isfinite(average).all():
             bad = attn[~torch.isfinite(attn)]
             what = "NaN" if bad.isnan().any() else "infinite numbers"
