@@ -249,7 +249,7 @@ def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, fold
 
 def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folder, tmp_path):
     words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--results", tmp_path)
-    kinds = ("cosine", "profile", "js")
+    kinds = ("profile", "js")
     ran = workbench("attention", "swinir-light-x4", *words, *(w for kind in kinds for w in ("--measure", kind)))
     assert ran.code == 0, ran.err
     assert ran.out.startswith("swinir-light-x4, untrained, 16x16 pixels from the 1 image; mean")
@@ -259,11 +259,11 @@ def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folde
         rows = list(csv.DictReader(lines))
     assert {r["trained"] for r in rows} == {"False"}
     drawn = {p.name for p in (tmp_path / "figures").glob("*.svg")}
-    kinds = ("cosine", "neighbours", "profile", "profiles")
+    kinds = ("neighbours", "profile", "profiles")
     assert drawn == {f"{stem}-{kind}.svg" for kind in kinds}  # js is of neighbours only: a curve
     for path in (tmp_path / "figures").glob("*.svg"):
         assert "swinir-light-x4, untrained" in path.read_text()
-    assert "g0.b1 (shifted)" in (tmp_path / "figures" / f"{stem}-cosine.svg").read_text()
+    assert "g0.b1 (shifted)" in (tmp_path / "figures" / f"{stem}-profile.svg").read_text()
 
 
 def test_trained_weights_are_said_and_told_apart(workbench, folder, tmp_path):
