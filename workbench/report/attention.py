@@ -49,7 +49,8 @@ def text(tables: Sequence[Table], fed: str) -> str:
     first = tables[0]
     lines = [f"{title(first)}, {fed}; mean [95 % interval over images]"]
     for table in tables:
-        what = f"{len(table.neighbours)} pairs of neighbours" if table.measure.pair else "layers"
+        known = sum(math.isfinite(table.value[pair]) for pair in table.neighbours)
+        what = f"{known} pairs of neighbours" if table.measure.pair else "layers"
         if table.mean is None:
             lines.append(f"  {table.measure.name:17} not defined: {_first_reason(table)}")
             continue
