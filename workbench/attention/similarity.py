@@ -28,8 +28,10 @@ def cosines(maps: Sequence[Tensor], by_head: bool) -> Tensor:
     step = max(1, CHUNK // (layers * heads * rows * columns))
     size = layers * heads if by_head else layers
     total = torch.zeros(size, size, dtype=torch.float64)
+    room = torch.empty(layers * min(step, windows) * maps[0][0].numel())  # one for all steps: fresh memory is slow
     for first in range(0, windows, step):
-        x = torch.empty(layers, *maps[0][first : first + step].shape)  # (L, n, h, N, M)
+        shape = (layers, *maps[0][first : first + step].shape)  # (L, n, h, N, M)
+        x = room[: math.prod(shape)].view(shape)
         for unit, m in zip(x, maps, strict=True):
             part = m[first : first + step]
             torch.div(part, torch.linalg.vector_norm(part, dim=-1, keepdim=True), out=unit)
@@ -179,10 +181,9 @@ def independence(features: Sequence[Tensor]) -> Tensor:
     by_width = [[i for i, x in enumerate(features) if x.shape[1] == c] for c in sorted({x.shape[1] for x in features})]
     for batch in range(batches):
         n = features[0][batch::batches].shape[0]
-        u = torch.empty(layers, n, n)
-        for those in by_width:
-            u[those] = _centred(torch.stack([features[i][batch::batches] for i in those]))
-        u = u.view(layers, -1)
+        kernels = [_centred(torch.stack([features[i][batch::batches] for i in those])) for those in by_width]
+        order = torch.tensor([i for those in by_width for i in those]).argsort()
+        u = (kernels[0] if len(kernels) == 1 else torch.cat(kernels)[order]).view(layers, -1)
         total += (u @ u.T).double() / (n * (n - 3))
     return total / batches
 
