@@ -170,10 +170,11 @@ def profile_cosine(a: Tensor, b: Tensor) -> float:
 def independence(features: Sequence[Tensor]) -> Tensor:
     """Debiased HSIC with linear kernels of features (n, C) of every pair of layers: (L, L), float64.
 
-    Song et al.'s unbiased estimator: K = X X^T with its diagonal taken out, U-centred, and the inner product of two
-    such matrices over n (n - 3). It is taken in minibatches that share out all pixels, each spread over the whole
-    image, and averaged: whatever their size, the expectation is the same (Nguyen et al., 2021). CKA of two layers is
-    HSIC(a, b) / sqrt(HSIC(a, a) HSIC(b, b)), each of the three a sum over all images first.
+    Song et al.'s unbiased estimator of K = X X^T and L = Y Y^T, their diagonals taken out:
+    (tr KL + 1'K1 1'L1 / ((n - 1)(n - 2)) - 2 1'KL1 / (n - 2)) / (n (n - 3)). It is taken in minibatches that share
+    out all pixels, each spread over the whole image, and averaged: whatever their size, the expectation is the same
+    (Nguyen et al., 2021). CKA of two layers is HSIC(a, b) / sqrt(HSIC(a, a) HSIC(b, b)), each of the three a sum over
+    all images first.
     """
     pixels, layers = features[0].shape[0], len(features)
     batches = max(1, pixels // BATCH)
@@ -181,21 +182,20 @@ def independence(features: Sequence[Tensor]) -> Tensor:
     by_width = [[i for i, x in enumerate(features) if x.shape[1] == c] for c in sorted({x.shape[1] for x in features})]
     for batch in range(batches):
         n = features[0][batch::batches].shape[0]
-        kernels = [_centred(torch.stack([features[i][batch::batches] for i in those])) for those in by_width]
+        kernels = [_kernels(torch.stack([features[i][batch::batches] for i in those])) for those in by_width]
         order = torch.tensor([i for those in by_width for i in those]).argsort()
-        u = (kernels[0] if len(kernels) == 1 else torch.cat(kernels)[order]).view(layers, -1)
-        total += (u @ u.T).double() / (n * (n - 3))
+        k = kernels[0] if len(kernels) == 1 else torch.cat(kernels)[order]  # (L, n, n)
+        rows = k.sum(2).double()
+        whole = rows.sum(1)
+        k = k.view(layers, -1)
+        both = (k @ k.T).double() + whole[:, None] * whole / ((n - 1) * (n - 2)) - 2 * (rows @ rows.T) / (n - 2)
+        total += both / (n * (n - 3))
     return total / batches
 
 
-def _centred(x: Tensor) -> Tensor:  # (L, n, C) -> (L, n, n)
-    """The kernels of a minibatch, U-centred. A mean taken off before changes nothing but the rounding."""
-    n = x.shape[1]
+def _kernels(x: Tensor) -> Tensor:  # (L, n, C) -> (L, n, n)
+    """The kernels of a minibatch without diagonals. A mean taken off before changes nothing but the rounding."""
     x = x - x.mean(1, keepdim=True)
     k = x @ x.mT
-    k.diagonal(dim1=1, dim2=2).zero_()
-    rows = k.sum(2, keepdim=True) / (n - 2)
-    k -= rows
-    k -= rows.mT - rows.sum(1, keepdim=True) / (n - 1)
     k.diagonal(dim1=1, dim2=2).zero_()
     return k
