@@ -120,7 +120,8 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     records = () if "records" not in options else ("--records", tmp_path)
     assert options.get("records") is None
     data = () if "data" not in options else ("--data", tmp_path / "data")
-    ran = workbench(*typed, *records, *data)
+    results = () if "results" not in options else ("--results", tmp_path)
+    ran = workbench(*typed, *records, *data, *results)
     assert ran.code == 0, ran.err
     assert ran.out
 
