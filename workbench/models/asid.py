@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .parts.attention import MapPoint
 from .parts.omni import (
     ESA,
     WINDOW,
@@ -16,6 +15,7 @@ from .parts.omni import (
     PixelAttention,
     PixelNorm,
     cut,
+    pixel_point,
     plus,
     sew_plus,
 )
@@ -34,11 +34,11 @@ class MakingAttention(PixelAttention):
 class ReusingAttention(nn.Module):
     """Attention of the later groups: values only, no queries, keys or position bias."""
 
-    def __init__(self, channels: int, grid: bool):
+    def __init__(self, channels: int, grid: bool, name: str):
         super().__init__()
         self.to_v = nn.Linear(channels, channels, bias=False)
         self.to_out = nn.Sequential(nn.Linear(channels, channels, bias=False))
-        self.map = MapPoint("grid" if grid else "window", WINDOW)
+        self.map = pixel_point(1, grid, name, reuses=True)
 
     def forward(self, x: Tensor, attn: Tensor) -> tuple[Tensor, Tensor]:  # attn (windows, 1, 64, 64)
         v = self.to_v(x.reshape(-1, 1, WINDOW**2, x.shape[-1]))
@@ -49,12 +49,13 @@ class ReusingAttention(nn.Module):
 class SpatialAttention(nn.Module):
     """Attention among the pixels of windows or grid groups, then the feed-forward layer."""
 
-    def __init__(self, channels: int, grid: bool, first: bool, lean: bool):
+    def __init__(self, channels: int, name: str, first: bool, lean: bool):
+        """`name`: SLA1 to SLA3 in windows, SGA1 to SGA3 on the grid; maps are handed on under it."""
         super().__init__()
-        self.grid = grid
+        self.grid = grid = name.startswith("SGA")
         self.lean = lean
         self.norm = nn.LayerNorm(channels)
-        self.attn = MakingAttention(channels, 1, grid, lean) if first else ReusingAttention(channels, grid)
+        self.attn = MakingAttention(channels, 1, grid, lean, name) if first else ReusingAttention(channels, grid, name)
         self.cnorm = PixelNorm(channels, lean)
         self.gfn = GatedFFN(channels, lean)
 
@@ -109,8 +110,8 @@ class Block(nn.Module):
         for number in (1, 2, 3):
             width = CHANNELS - (number - 1) * SPLIT
             self.add_module(f"LB{number}", LocalBlock(width, lean))
-            self.add_module(f"SLA{number}", SpatialAttention(width - SPLIT, False, first, lean))
-            self.add_module(f"SGA{number}", SpatialAttention(width - SPLIT, True, first, lean))
+            for name in (f"SLA{number}", f"SGA{number}"):
+                self.add_module(name, SpatialAttention(width - SPLIT, name, first, lean))
         self.pw1 = nn.Conv2d(CHANNELS, CHANNELS, 1)
         self.pw2 = nn.Conv2d(CHANNELS - SPLIT, CHANNELS - SPLIT, 1)
         self.pw3 = nn.Conv2d(CHANNELS, CHANNELS, 1)

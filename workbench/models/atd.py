@@ -36,7 +36,7 @@ class DictionaryAttention(nn.Module):
         self.wq = nn.Linear(CHANNELS, REDUCED)
         self.wk = nn.Linear(CHANNELS, REDUCED)
         self.wv = nn.Linear(CHANNELS, CHANNELS)
-        self.map = MapPoint("dictionary")
+        self.map = MapPoint("dictionary", columns=TOKENS, role="dictionary")
 
     def forward(self, x: Tensor, td: Tensor) -> tuple[Tensor, Tensor]:  # (B, N, 48), (B, 64, 48)
         q, k, v = self.wq(x), self.wk(td), self.wv(td)
@@ -55,7 +55,7 @@ class CategoryAttention(nn.Module):
         self.lean = lean
         self.logit_scale = nn.Parameter(torch.full((1, 1), math.log(10)))
         self.proj = nn.Linear(CHANNELS, CHANNELS)
-        self.map = MapPoint("category")
+        self.map = MapPoint("category", heads=HEADS, rows=CATEGORY, role="category")
 
     def forward(self, qkv: Tensor, similarity: Tensor) -> Tensor:  # (B, N, 144), (B, N, 64) -> (B, N, 48)
         order, back = by_category(similarity.argmax(dim=-1))

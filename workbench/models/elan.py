@@ -94,7 +94,10 @@ class GMSA(nn.Module):
         projected = self.each * len(WINDOWS)
         self.project_inp = nn.Sequential(nn.Conv2d(CHANNELS, projected, 1), nn.BatchNorm2d(projected))
         self.project_out = nn.Conv2d(CHANNELS, CHANNELS, 1)
-        self.maps = nn.ModuleList(MapPoint("window", w, w // 2 if shifted else 0) for w in WINDOWS)
+        self.maps = nn.ModuleList(
+            MapPoint("window", w, w // 2 if shifted else 0, role=f"w{w}", handed_on=f"w{w}", reuses=not asks)
+            for w in WINDOWS
+        )
 
     def forward(self, x: Tensor, shared: list[Tensor] | None, sparing: bool) -> tuple[Tensor, list[Tensor]]:
         """(B, 60, H, W), sides in whole windows, and one tensor for each window size: maps, or queries."""

@@ -45,7 +45,7 @@ class WindowAttention(nn.Module):
         self.relative_position_bias = nn.Parameter(torch.randn(self.heads, (2 * WINDOW - 1) ** 2) * 0.001)
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.to_out = nn.Conv2d(channels, channels, 1)
-        self.map = MapPoint("window", WINDOW)
+        self.map = MapPoint("window", WINDOW, heads=self.heads)
         self.kept = Kept()
 
     def bias(self) -> Tensor:  # (heads, 1024, 1024)

@@ -94,7 +94,7 @@ class NGramAttention(nn.Module):
         self.register_buffer("relative_position_index", relative_index(2))
         self.qkv = nn.Linear(HALF, 3 * HALF)
         self.proj = nn.Linear(HALF, HALF)
-        self.map = MapPoint("window", 2)
+        self.map = MapPoint("window", 2, heads=HEADS, role="ngram")
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 30, h + 1, w + 1) -> (B, 30, h, w)
@@ -136,8 +136,8 @@ class Correlation(nn.Module):
         self.spatial_linear = nn.Linear(self.cell**2, 1)
         self.pos = PositionMLP()
         self.proj = nn.Linear(CHANNELS, CHANNELS)
-        self.map = MapPoint("correlation", window)
-        self.channel_map = MapPoint("channel", window)
+        self.map = MapPoint("correlation", window, heads=HEADS, columns=self.cells**2, softmax=False)
+        self.channel_map = MapPoint("channel", window, rows=HALF, softmax=False, role="channel")
         self.kept = Kept()
 
     def forward(self, x: Tensor) -> Tensor:  # (B, H, W, 60), sides in whole windows

@@ -36,7 +36,7 @@ class PermutedAttention(nn.Module):
         self.kv = nn.Linear(CHANNELS, 2 * PART)
         self.q = nn.Linear(CHANNELS, CHANNELS)
         self.proj = nn.Linear(CHANNELS, CHANNELS)
-        self.map = MapPoint("window", WINDOW, shift)
+        self.map = MapPoint("permuted", WINDOW, shift, heads=HEADS, columns=CELLS**2)
         self.kept = Kept()
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 

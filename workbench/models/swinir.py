@@ -32,7 +32,7 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", index)
         self.qkv = nn.Linear(CHANNELS, 3 * CHANNELS)
         self.proj = nn.Linear(CHANNELS, CHANNELS)
-        self.map = MapPoint("window", WINDOW, shift)
+        self.map = MapPoint("window", WINDOW, shift, heads=HEADS)
         self.kept = Kept()
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 IMPLEMENTATIONS = ("naive", "sdpa", "flex")
 
-Kind = Literal["window", "grid", "channel", "correlation", "dictionary", "category"]
+Kind = Literal["window", "grid", "permuted", "channel", "correlation", "dictionary", "category"]
 
 BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The bias of one head, query and key, for a fused kernel that never holds the whole table."""
@@ -20,13 +20,39 @@ BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 class MapPoint(nn.Module):
     """Identity that attention maps pass, so that a probe finds them by this type and reads their geometry."""
 
-    def __init__(self, kind: Kind = "window", window: int | None = None, shift: int = 0):
+    def __init__(
+        self,
+        kind: Kind = "window",
+        window: int | None = None,
+        shift: int = 0,
+        *,
+        heads: int = 1,
+        rows: int | None = None,
+        columns: int | None = None,
+        softmax: bool = True,
+        role: str = "",
+        handed_on: str | None = None,
+        reuses: bool = False,
+    ):
         super().__init__()
         self.kind = kind
         self.window = window
         """Side in tokens of the square that the map's queries come from; None where there is none."""
         self.shift = shift
         """Pixels that the window raster was rolled by."""
+        self.heads = heads
+        self.rows = rows if rows is not None or window is None else window**2
+        """Queries of one map; None where they are all pixels of the image."""
+        self.columns = self.rows if columns is None else columns
+        """Keys of one map."""
+        self.softmax = softmax
+        """Whether every row is a distribution: not negative, with sum 1."""
+        self.role = role
+        """What tells it from the other maps of its block; empty for the only or the foremost one."""
+        self.handed_on = handed_on
+        """The name under which one layer's map reaches the layers that reuse it; None where a map is used once."""
+        self.reuses = reuses
+        """Whether its map is the last one before it that was handed on under that name, and not made here."""
 
     @property
     def watched(self) -> bool:

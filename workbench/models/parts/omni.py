@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import MapPoint
+from .attention import Kind, MapPoint
 from .cache import Kept
 from .layers import Upsampler
 from .precision import wide
@@ -190,6 +190,12 @@ def sew_plus(out: Tensor, x: Tensor, grid: bool, lean: bool) -> Tensor:
     return plus(sew(out, grid), x, lean) if lean else sew(out + cut(x, grid), grid)
 
 
+def pixel_point(heads: int, grid: bool, handed_on: str | None = None, reuses: bool = False) -> MapPoint:
+    """What the maps of attention among 64 pixels pass, in windows or on the grid."""
+    kind: Kind = "grid" if grid else "window"
+    return MapPoint(kind, WINDOW, heads=heads, role=kind, handed_on=handed_on, reuses=reuses)
+
+
 class PixelAttention(nn.Module):
     """The layers of attention among the 64 pixels of a window or grid group; position bias by QUERY MINUS KEY.
 
@@ -198,7 +204,7 @@ class PixelAttention(nn.Module):
 
     index: Tensor
 
-    def __init__(self, channels: int, heads: int, grid: bool, lean: bool):
+    def __init__(self, channels: int, heads: int, grid: bool, lean: bool, handed_on: str | None = None):
         super().__init__()
         self.heads = heads
         self.scale = (channels // heads) ** -0.5
@@ -207,7 +213,7 @@ class PixelAttention(nn.Module):
         self.to_out = nn.Sequential(nn.Linear(channels, channels, bias=False))
         self.rel_pos_bias = nn.Embedding((2 * WINDOW - 1) ** 2, heads)
         self.register_buffer("index", relative_index(WINDOW), persistent=False)
-        self.map = MapPoint("grid" if grid else "window", WINDOW)
+        self.map = pixel_point(heads, grid, handed_on)
         self.kept = Kept()
 
     def look_up(self) -> Tensor:  # (heads, 64, 64)
@@ -250,7 +256,13 @@ class ChannelAttention(nn.Module):
         self.qkv = nn.Conv2d(channels, 3 * channels, 1, bias=False)
         self.qkv_dwconv = nn.Conv2d(3 * channels, 3 * channels, 3, padding=1, groups=3 * channels, bias=False)
         self.project_out = nn.Conv2d(channels, channels, 1, bias=False)
-        self.map = MapPoint("channel", None if grid else WINDOW)
+        self.map = MapPoint(
+            "channel",
+            None if grid else WINDOW,
+            heads=heads,
+            rows=channels // heads,
+            role="grid-channel" if grid else "channel",
+        )
 
     def group(self, x: Tensor) -> Tensor:  # (B, C, H, W) -> (B, groups, heads, C / heads, pixels of a group)
         b, c, h, w = x.shape

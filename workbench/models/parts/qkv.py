@@ -75,7 +75,7 @@ class WindowAttention(nn.Module):
         self.packed = packed
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * WINDOW - 1) ** 2, heads))
         self.proj = nn.Linear(channels, channels)
-        self.map = MapPoint("window", WINDOW, shift)
+        self.map = MapPoint("window", WINDOW, shift, heads=heads)
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, qkv: Tensor, height: int, width: int, index: Tensor, mask: Tensor) -> Tensor:
