@@ -18,6 +18,18 @@ if TYPE_CHECKING:
 SCALES = (2, 3, 4)
 
 
+PIXELS: dict[str, tuple[float, float]] = {
+    "elan-light": (0.0, 255.0),
+    "rdn": (0.0, 255.0),
+    "rcan": (0.0, 255.0),
+    "edsr-baseline": (0.0, 255.0),
+    "omnisr": (-1.0, 1.0),
+    "asid": (-1.0, 1.0),
+    "asid-d8": (-1.0, 1.0),
+}
+"""Black and white as official weights of a model take and give them; of all others 0 and 1."""
+
+
 @dataclass(frozen=True)
 class Family:
     """One file of this folder and the models that it builds."""

@@ -66,7 +66,7 @@ class NGramContext(nn.Module):
     def __init__(self, window: int):
         super().__init__()
         self.unigram_embed = nn.Conv2d(2, 1, window, stride=window)
-        self.ngram_attn = NGramAttention()
+        self.ngram_attn = NGramAttention(window)
         self.merge = nn.Conv2d(CHANNELS, CHANNELS, 1)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 60, H, W) -> (B, 60, windows down, windows across)
@@ -88,13 +88,13 @@ class NGramAttention(nn.Module):
 
     relative_position_index: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, window: int):
         super().__init__()
         self.relative_position_bias_table = nn.Parameter(torch.empty(9, HEADS))
         self.register_buffer("relative_position_index", relative_index(2))
         self.qkv = nn.Linear(HALF, 3 * HALF)
         self.proj = nn.Linear(HALF, HALF)
-        self.map = MapPoint("window", 2, heads=HEADS, role="ngram")
+        self.map = MapPoint("ngram", 2 * window, heads=HEADS, rows=4, role="ngram")
         nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, 30, h + 1, w + 1) -> (B, 30, h, w)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 IMPLEMENTATIONS = ("naive", "sdpa", "flex")
 
-Kind = Literal["window", "grid", "permuted", "channel", "correlation", "dictionary", "category"]
+Kind = Literal["window", "grid", "permuted", "ngram", "channel", "correlation", "dictionary", "category"]
 
 BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The bias of one head, query and key, for a fused kernel that never holds the whole table."""

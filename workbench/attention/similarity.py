@@ -1,0 +1,176 @@
+"""The arithmetic of the measures: maps and features of a few layers in, numbers out; sums over windows are products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from .capture import Geometry
+
+CHUNK = 2**20
+"""Numbers that are worked on at once: what a processor's cache holds."""
+
+BATCH = 128
+"""Pixels of a minibatch of CKA."""
+
+
+def cosines(maps: Sequence[Tensor], by_head: bool) -> Tensor:
+    """Cosine of maps per query row: mean over windows, heads and queries of <a, b> / (|a| |b|), a and b their rows.
+
+    (L, L), float64; with `by_head` (L, h, L, h), every head of one layer with every head of the other. It is one
+    product of all rows, made unit vectors, with themselves; what rounding leaves of their length is divided out, so
+    that a layer has exactly 1 with itself. A row of zeros, which no softmax makes, has NaN.
+    """
+    layers, (windows, heads, rows, columns) = len(maps), maps[0].shape
+    step = max(1, CHUNK // (layers * heads * rows * columns))
+    size = layers * heads if by_head else layers
+    total = torch.zeros(size, size, dtype=torch.float64)
+    for first in range(0, windows, step):
+        x = torch.empty(layers, *maps[0][first : first + step].shape)  # (L, n, h, N, M)
+        for unit, m in zip(x, maps, strict=True):
+            part = m[first : first + step]
+            torch.div(part, torch.linalg.vector_norm(part, dim=-1, keepdim=True), out=unit)
+        x = (x.transpose(1, 2) if by_head else x).reshape(size, -1)
+        total += x @ x.T
+    return _unit(total).view(layers, heads, layers, heads) if by_head else _unit(total)
+
+
+def averaged(averages: Sequence[Tensor]) -> Tensor:
+    """Cosine of window-averaged maps (ESC's A^avg): the mean over query rows of the cosine of A^avg's rows.
+
+    (L, h, L, h), from one (h, N, M) of each layer. A^avg is taken over the windows of one image. It is relative to
+    the place in the window, so that layers whose windows are shifted can be compared with those whose are not.
+    """
+    return cosines([a[None] for a in averages], by_head=True)
+
+
+def over_heads(by_head: Tensor) -> Tensor:  # (L, h, L, h) -> (L, L)
+    """The mean over heads, each with the one of the same number."""
+    return by_head.diagonal(dim1=1, dim2=3).mean(-1)
+
+
+def _unit(gram: Tensor) -> Tensor:
+    own = gram.diagonal()
+    return gram / (own[:, None] * own).sqrt()
+
+
+def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
+    """Jensen-Shannon distance: the mean over rows of sqrt(H((p + q) / 2) - (H(p) + H(q)) / 2), H in bits.
+
+    Between 0, for equal rows, and 1, for rows with no key in common. () or, of all pairs of heads, (h, h); float64.
+    """
+    windows, heads, rows, columns = a.shape
+    if by_head:
+        pairs = [jensen_shannon(a[:, i : i + 1], b[:, j : j + 1]) for i in range(heads) for j in range(heads)]
+        return torch.stack(pairs).view(heads, heads)
+    total = torch.zeros((), dtype=torch.float64)
+    step = max(1, CHUNK // (4 * heads * rows * columns))
+    for first in range(0, windows, step):
+        p, q = (x[first : first + step].double() for x in (a, b))
+        apart = _bits((p + q) / 2) - (_bits(p) + _bits(q)) / 2
+        total += apart.clamp_(min=0).sqrt_().sum()
+    return total / (windows * heads * rows)
+
+
+def _bits(p: Tensor) -> Tensor:
+    return torch.special.entr(p).sum(-1) / math.log(2)
+
+
+def entropy(attn: Tensor) -> float:
+    """The mean over windows, heads and queries of -sum p ln p, in nats: 0 for a hard choice, ln M for none."""
+    step = max(1, CHUNK // attn[0].numel())
+    total = sum(float(torch.special.entr(part).sum(dtype=torch.float64)) for part in attn.split(step))
+    return total / attn[..., 0].numel()
+
+
+def places(geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """Where queries (N, 2) and keys (M, 2) lie in their window, in pixels; a key of several pixels at their centre."""
+    assert geometry.window is not None
+    cell = geometry.cell
+
+    def raster(side: int, spacing: int) -> Tensor:
+        axis = torch.arange(side, dtype=torch.float64) * spacing + (spacing - 1) / 2
+        return torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).flatten(0, 1)
+
+    return raster(geometry.window, 1), raster(geometry.window // cell, cell)
+
+
+def distance(average: Tensor, geometry: Geometry) -> float:
+    """Mean attention distance: the mean over queries of sum_j p_j |key j - query|, Euclidean, in pixels.
+
+    On a grid, in steps of the grid. It is linear in the map, so it is taken of A^avg (h, N, M). Where a raster was
+    rolled without a mask (ELAN), windows at the edges hold pixels of two edges, whose distance is larger than it seems.
+    """
+    queries, keys = places(geometry)
+    return float((average.double() * torch.cdist(queries, keys)).sum(-1).mean())
+
+
+def diagonal(average: Tensor, geometry: Geometry) -> float:
+    """Share on the diagonal: the mean over queries of what goes to the key at their own place, or that holds it."""
+    queries, keys = places(geometry)
+    own = ((queries[:, None] - keys).abs() < geometry.cell / 2).all(-1)
+    return float((average.double() * own).sum(-1).mean())
+
+
+def profile(average: Tensor, geometry: Geometry) -> Tensor:
+    """Relative-offset profile of A^avg (h, N, M): the mean over queries of the attention that goes to each offset.
+
+    (h, 2w - 1, 2w - 1), float64; [w - 1 + dy, w - 1 + dx] is offset (dy, dx), key minus query in pixels, and the sum
+    is 1. A key of several pixels gives each of them an equal part. A query at a window's edge sees fewer offsets, and
+    far ones are seen by few: this is where attention goes, not where it would go if it could.
+    """
+    assert geometry.window is not None
+    w, cell = geometry.window, geometry.cell
+    heads = average.shape[0]
+    by_pixel = average.double().view(heads, w, w, w // cell, w // cell) / cell**2
+    by_pixel = by_pixel.repeat_interleave(cell, 3).repeat_interleave(cell, 4)
+    out = torch.zeros(heads, 2 * w - 1, 2 * w - 1, dtype=torch.float64)
+    for y in range(w):
+        for x in range(w):
+            out[:, w - 1 - y : 2 * w - 1 - y, w - 1 - x : 2 * w - 1 - x] += by_pixel[:, y, x]
+    return out / w**2
+
+
+def profile_cosine(a: Tensor, b: Tensor) -> float:
+    """Cosine of two profiles (2w - 1, 2w - 1), the smaller one surrounded by zeros: no attention goes so far."""
+    side = max(a.shape[-1], b.shape[-1])
+    a, b = (torch.nn.functional.pad(p, ((side - p.shape[-1]) // 2,) * 4).flatten() for p in (a, b))
+    return float((a @ b) / ((a @ a) * (b @ b)).sqrt())
+
+
+def independence(features: Sequence[Tensor]) -> Tensor:
+    """Debiased HSIC with linear kernels of features (n, C) of every pair of layers: (L, L), float64.
+
+    Song et al.'s unbiased estimator: K = X X^T with its diagonal taken out, U-centred, and the inner product of two
+    such matrices over n (n - 3). It is taken in minibatches that share out all pixels, each spread over the whole
+    image, and averaged: whatever their size, the expectation is the same (Nguyen et al., 2021). CKA of two layers is
+    HSIC(a, b) / sqrt(HSIC(a, a) HSIC(b, b)), each of the three a sum over all images first.
+    """
+    pixels, layers = features[0].shape[0], len(features)
+    batches = max(1, pixels // BATCH)
+    total = torch.zeros(layers, layers, dtype=torch.float64)
+    by_width = [[i for i, x in enumerate(features) if x.shape[1] == c] for c in sorted({x.shape[1] for x in features})]
+    for batch in range(batches):
+        n = features[0][batch::batches].shape[0]
+        u = torch.empty(layers, n, n)
+        for those in by_width:
+            u[those] = _centred(torch.stack([features[i][batch::batches] for i in those]))
+        u = u.view(layers, -1)
+        total += (u @ u.T).double() / (n * (n - 3))
+    return total / batches
+
+
+def _centred(x: Tensor) -> Tensor:  # (L, n, C) -> (L, n, n)
+    """The kernels of a minibatch, U-centred. A mean taken off before changes nothing but the rounding."""
+    n = x.shape[1]
+    x = x - x.mean(1, keepdim=True)
+    k = x @ x.mT
+    k.diagonal(dim1=1, dim2=2).zero_()
+    rows = k.sum(2, keepdim=True) / (n - 2)
+    k -= rows
+    k -= rows.mT - rows.sum(1, keepdim=True) / (n - 1)
+    k.diagonal(dim1=1, dim2=2).zero_()
+    return k

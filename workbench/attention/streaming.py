@@ -1,0 +1,297 @@
+"""Measures of all pairs of layers on one crop, in as many forward passes as a bound on memory makes necessary."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, combinations_with_replacement
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from workbench.spec import UserError
+
+from . import similarity
+from .capture import Layer, watch
+from .measures import MEASURES, Measure, fitting, neighbours, why_not
+
+BOUND = 2**30
+"""Bytes that measuring may take beside what the forward pass takes."""
+
+OF_AVERAGES = ("averaged", "averaged-matched", "profile", "distance", "diagonal")
+"""Measures of what is linear in a map, and so of its average over windows."""
+
+OF_PAIRS = ("cosine", "cosine-matched", "js", "js-matched")
+"""Measures that need whole maps of two layers at once."""
+
+Values = NDArray[np.float64]
+
+
+@dataclass
+class Found:
+    """What one crop gave."""
+
+    layers: tuple[Layer, ...]
+    values: dict[str, Values]
+    """By measure: (L, L), of a measure of one layer (L), of a matched one (L, L, h, h), of `cka` (L, L) of HSIC. NaN
+    where there is none."""
+    broken: dict[str, str] = field(default_factory=dict)
+    """Layers whose map is not finite, and what is in it."""
+    left: Mapping[str, str] = field(default_factory=dict)
+    """Layers that cannot be measured on such a crop, and why."""
+    passes: int = 0
+    seconds: dict[str, float] = field(default_factory=dict)
+    """What single measures took, where that is told to the user."""
+
+
+def size(layer: Layer, height: int, width: int) -> int:
+    """Bytes of a layer's map in float32 for an image of this size."""
+    g = layer.geometry
+    if g.kind == "ngram":  # every 2x2 windows that touch, in both directions
+        return 8 * 4 * -(-height // g.window) * -(-width // g.window) * g.heads * g.rows * g.columns
+    pixels = -(-height // (g.window or 1)) * -(-width // (g.window or 1)) * (g.window or 1) ** 2
+    return 4 * pixels * g.heads * g.columns  # every pixel asks once
+
+
+def plan(
+    wanted: Sequence[Measure], layers: Sequence[Layer], height: int, width: int, bound: int
+) -> list[tuple[Layer, ...]]:
+    """Which layers' maps are held in each forward pass, so that every pair that is wanted is held together once.
+
+    A sequence of layers too large for the bound is cut into blocks, and each pair of blocks has a pass. One layer
+    cannot be cut: a bound below two maps is refused.
+    """
+    pairwise = [m for m in wanted if m.name in OF_PAIRS]
+    groups: list[list[Layer]] = []
+    for layer in layers if pairwise else ():
+        if layer.shares:
+            continue
+        for group in groups:
+            if any(why_not(m, group[0], layer) is None for m in pairwise):
+                group.append(layer)
+                break
+        else:
+            if any(why_not(m, layer, layer) is None for m in pairwise):
+                groups.append([layer])
+    passes: list[tuple[Layer, ...]] = []
+    room = bound
+    for group in sorted(groups, key=len):
+        if len(group) == 1:
+            continue
+        each = size(group[0], height, width)
+        if each * len(group) <= bound:
+            if not passes or each * len(group) > room:
+                passes.append(())
+                room = bound
+            passes[-1] += tuple(group)
+            room -= each * len(group)
+            continue
+        block = bound // (2 * each)
+        if not block:
+            raise UserError(
+                f"Two maps of {group[0].name} on {height}x{width} pixels take {2 * each / 2**20:,.0f} MiB, more than the"
+                f" {max(bound, 0) / 2**20:,.0f} MiB that are left for maps; take a smaller --crop."
+            )
+        blocks = [tuple(group[i : i + block]) for i in range(0, len(group), block)]
+        passes += [a + b for a, b in combinations(blocks, 2)]
+        room = 0
+    return passes or [()]
+
+
+def measure(
+    model: nn.Module,
+    x: Tensor,
+    layers: Sequence[Layer],
+    wanted: Sequence[Measure],
+    all_pairs: bool = False,
+    bound: int = BOUND,
+) -> Found:
+    """Every measure that is wanted of every pair of layers, for one crop x (1, 3, H, W)."""
+    height, width = x.shape[-2:]
+    count = len(layers)
+    found = Found(tuple(layers), {}, left=fitting(layers, height, width))
+    useful = [layer for layer in layers if layer.name not in found.left]
+    for m in wanted:
+        heads = max(layer.geometry.heads for layer in layers)
+        shape = (count,) * (1 + m.pair) + ((heads, heads) if m.name.endswith("-matched") else ())
+        found.values[m.name] = np.full(shape, np.nan)
+    names = {m.name for m in wanted}
+    streams = _Streams(found, names)
+    spent = beside(useful, names, height, width)
+    for number, held in enumerate(plan(wanted, useful, height, width, bound - spent)):
+        first = number == 0
+        _one_pass(model, x, useful if first else (), held, streams, first and "cka" in names)
+        found.passes += 1
+        _pairs(found, streams, held, wanted, all_pairs)
+        streams.maps.clear()
+        if first:
+            streams.finish()
+    _share(found)
+    return found
+
+
+def beside(layers: Sequence[Layer], names: Collection[str], height: int, width: int, channels: int = 64) -> int:
+    """Bytes that are held or worked on beside whole maps: features, averages with copies of them, the largest step."""
+    shapes = Counter(
+        (g.heads, g.rows or 0, g.columns) for g in (layer.geometry for layer in layers if not layer.shares)
+    )
+    numbers = {shape: math.prod(shape) for shape in shapes}
+    step = max([similarity.CHUNK, *(numbers[shape] * count for shape, count in shapes.items())])
+    total = 3 * 4 * step
+    if names & set(OF_AVERAGES):
+        total += 4 * sum(numbers[shape] * count for shape, count in shapes.items())
+    if "cka" in names:
+        blocks = len({layer.block for layer in layers})
+        total += 4 * blocks * (height * width * channels + 4 * similarity.BATCH**2)
+    return total
+
+
+def _one_pass(
+    model: nn.Module, x: Tensor, streamed: Sequence[Layer], held: Collection[Layer], streams: _Streams, cka: bool
+) -> None:
+    def on_map(layer: Layer, attn: Tensor) -> None:
+        if layer in streamed:
+            streams.take(layer, attn)
+        if layer in held:
+            streams.maps.setdefault(layer.name, []).append(attn)  # no forward writes over a map once it has passed
+
+    watch(model, x, on_map, streams.features_of if cka else None)  # all of it, so that every pass takes the same sums
+
+
+class _Streams:
+    """What is kept of maps and features: averages, entropies, features; maps only while a pass holds them."""
+
+    def __init__(self, found: Found, names: Collection[str]):
+        self.found = found
+        self.names = names
+        self.index = {layer.name: i for i, layer in enumerate(found.layers)}
+        self.maps: dict[str, list[Tensor]] = {}
+        self.averages: dict[str, list[Tensor]] = {}
+        self.features: dict[str, Tensor] = {}
+
+    def take(self, layer: Layer, attn: Tensor) -> None:
+        """A map passes. Layers that share one have one, so the first speaks for them."""
+        if layer.shares:
+            return
+        if layer.geometry.rows is None or layer.geometry.kind in ("channel", "category"):
+            average = attn.sum(dtype=torch.float64)  # only to see whether it is finite
+        else:
+            average = attn.mean(0)
+        if not torch.isfinite(average).all():
+            bad = attn[~torch.isfinite(attn)]
+            what = "NaN" if bad.isnan().any() else "infinite numbers"
+            self.found.broken[layer.name] = f"{what} in {len(bad)} of the {attn.numel()} numbers of its map"
+            return
+        if self.names & set(OF_AVERAGES):
+            self.averages.setdefault(layer.name, []).append(average)
+        if "entropy" in self.names and layer.geometry.softmax:
+            value, at = similarity.entropy(attn), self.index[layer.name]
+            before = self.found.values["entropy"][at]
+            self.found.values["entropy"][at] = value if np.isnan(before) else (before + value) / 2
+
+    def features_of(self, layer: Layer, before: Tensor, after: Tensor) -> None:
+        if layer.block not in self.features:
+            self.features[layer.block] = after[0].clone()
+
+    def finish(self) -> None:
+        """What the first pass has gathered becomes values."""
+        layers, values = self.found.layers, self.found.values
+        if self.features:
+            blocks = list(self.features)
+            hsic = similarity.independence(list(self.features.values())).numpy()
+            at = [blocks.index(layer.block) for layer in layers]
+            values["cka"][:] = hsic[np.ix_(at, at)]
+            self.features.clear()
+        averages = {name: torch.stack(parts).mean(0) for name, parts in self.averages.items()}
+        self.averages.clear()
+        known = [layer for layer in layers if layer.name in averages]
+        for name in ("distance", "diagonal") if averages else ():
+            for layer in known if name in values else ():
+                if why_not(MEASURES[name], layer, layer) is None:
+                    one = getattr(similarity, name)(averages[layer.name], layer.geometry)
+                    values[name][self.index[layer.name]] = one
+        self._averaged([layer for layer in known if why_not(MEASURES["averaged"], layer, layer) is None], averages)
+        if "profile" in values:
+            self._profiles([x for x in known if why_not(MEASURES["profile"], x, x) is None], averages)
+
+    def _averaged(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
+        names = [n for n in ("averaged", "averaged-matched") if n in self.found.values]
+        for group in _alike(MEASURES["averaged"], known) if names else ():
+            by_head = similarity.averaged([averages[layer.name] for layer in group])
+            _fill(self.found.values, "averaged", [self.index[layer.name] for layer in group], by_head)
+
+    def _profiles(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
+        profiles = {x.name: similarity.profile(averages[x.name], x.geometry).mean(0) for x in known}
+        for a, b in combinations_with_replacement(known, 2):
+            if why_not(MEASURES["profile"], a, b) is None:
+                one = similarity.profile_cosine(profiles[a.name], profiles[b.name]) if a is not b else 1.0
+                i, j = self.index[a.name], self.index[b.name]
+                self.found.values["profile"][[i, j], [j, i]] = one
+
+
+def _alike(measure: Measure, layers: Sequence[Layer]) -> Iterator[list[Layer]]:
+    """Layers in groups in which every two can be compared."""
+    rest = list(layers)
+    while rest:
+        group = [b for b in rest if why_not(measure, rest[0], b) is None]
+        yield group
+        rest = [b for b in rest if b not in group]
+
+
+def _fill(values: dict[str, Values], name: str, at: Sequence[int], by_head: Tensor) -> None:
+    """Put what all heads of all layers (L, h, L, h) gave into the plain and the matched measure."""
+    if name in values:
+        values[name][np.ix_(at, at)] = similarity.over_heads(by_head).numpy()
+    if (matched := f"{name}-matched") in values:
+        heads = by_head.shape[1]
+        values[matched][np.ix_(at, at, range(heads), range(heads))] = by_head.transpose(1, 2).numpy()
+
+
+def _pairs(found: Found, streams: _Streams, held: Sequence[Layer], wanted: Sequence[Measure], all_pairs: bool) -> None:
+    """What needs the maps of two layers, of those that this pass held."""
+    maps = {name: parts[0] if len(parts) == 1 else torch.cat(parts) for name, parts in streams.maps.items()}
+    streams.maps.clear()
+    sound = [layer for layer in held if layer.name not in found.broken]
+    names = [m.name for m in wanted]
+    by_head = "cosine-matched" in names
+    for group in _alike(MEASURES["cosine"], sound) if {"cosine", "cosine-matched"} & set(names) else ():
+        at = [streams.index[layer.name] for layer in group]
+        gram = similarity.cosines([maps[layer.name] for layer in group], by_head)
+        if by_head:
+            _fill(found.values, "cosine", at, gram)
+        else:
+            found.values["cosine"][np.ix_(at, at)] = gram.numpy()
+    for m in wanted:
+        if m.name not in ("js", "js-matched"):
+            continue
+        start = time.perf_counter()
+        makers = [layer for layer in found.layers if not layer.shares]
+        near = neighbours(m, makers)
+        pairs = combinations_with_replacement(sound, 2) if all_pairs else near
+        for a, b in pairs:
+            i, j = streams.index[a.name], streams.index[b.name]
+            if a in sound and b in sound and a is not b and why_not(m, a, b) is None:
+                one = similarity.jensen_shannon(maps[a.name], maps[b.name], m.name == "js-matched").numpy()
+                found.values[m.name][i, j], found.values[m.name][j, i] = one, one.T
+        found.seconds[m.name] = found.seconds.get(m.name, 0.0) + time.perf_counter() - start
+
+
+def _share(found: Found) -> None:
+    """Layers that share a map have all of its figures, and with themselves what the measure has for equal maps."""
+    index = {layer.name: i for i, layer in enumerate(found.layers)}
+    source = [index[layer.shares or layer.name] for layer in found.layers]
+    for name, values in found.values.items():
+        measure = MEASURES[name]
+        if name == "cka":  # features are each layer's own
+            continue
+        for i, layer in enumerate(found.layers):
+            there = layer.name not in found.left and (layer.shares or layer.name) not in found.broken
+            if measure.pair and there and why_not(measure, layer, layer) is None and np.isnan(values[i, i]).all():
+                values[i, i] = measure.same
+        spread = values[np.ix_(source, source)] if measure.pair else values[source]
+        found.values[name] = spread
