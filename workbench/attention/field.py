@@ -111,9 +111,7 @@ def patch(y: Tensor, side: int = PATCH) -> Tensor:
     return y[..., top : top + side, left : left + side]
 
 
-def attribute(
-    model: nn.Module, x: Tensor, steps: int = STEPS, sigma: float = SIGMA, reach: float = 1.0
-) -> Attribution:
+def attribute(model: nn.Module, x: Tensor, steps: int = STEPS, sigma: float = SIGMA, reach: float = 1.0) -> Attribution:
     """Integrated gradients of the detail in the middle of the output, along the path from blurred to sharp.
 
     `x` is (1, 3, H, W); `reach` is the distance from black to white in the network's output. Each step adds the mean

@@ -11,9 +11,9 @@ import typer
 from workbench import interrupts
 from workbench.spec import UserError
 
-from . import checking, listing, measuring, planning
+from . import checking, listing, measuring, planning, sharing
 
-GROUPS = (measuring, checking, planning, listing)
+GROUPS = (measuring, checking, planning, sharing, listing)
 """The files that hold commands, in the order of --help."""
 
 app = typer.Typer(
