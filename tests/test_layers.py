@@ -16,6 +16,7 @@ LAYERS = (
     {"devices", "machine", "images"},
     {"timing"},
     {"protocols", "models", "probes", "papers", "store"},
+    {"sidefiles"},
     {"attention"},
     {"execute", "judge", "anatomy", "fits"},
     {"report", "progress", "compare"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from workbench.spec import UserError, unknown
@@ -67,20 +67,15 @@ def why_not(measure: Measure, a: Layer, b: Layer) -> str | None:
     if measure.pair and (a.name == b.name or _made(a) == _made(b)):  # one map: equal to itself, if it can be at all
         b = a
     kind = measure.name.removesuffix("-matched")
-    test = {
-        "cosine": _rows,
-        "js": _rows,
-        "averaged": _averaged,
-        "profile": _profiles,
-        "entropy": lambda a, b: None,
-        "distance": lambda a, b: None,
-        "diagonal": lambda a, b: None,
-    }[kind]
     if not a.geometry.softmax and kind not in ("cosine", "averaged"):
         return f"the rows of {a.name} are correlations without a softmax, no distributions"
     if kind in ("profile", "distance", "diagonal") and a.geometry.kind not in SPATIAL:
         return f"{_kind(a)} has no places in a window"
-    return test(a, b)
+    if kind in ("cosine", "js"):
+        return _rows(a, b)
+    if kind == "averaged":
+        return _averaged(a, b)
+    return _profiles(a, b) if kind == "profile" else None
 
 
 def _made(layer: Layer) -> str:
@@ -164,16 +159,24 @@ def _role(layer: Layer) -> str:
     return "" if last[0] in "gb" and last[1:].isdigit() else last
 
 
-def fitting(layers: Iterable[Layer], height: int, width: int) -> Mapping[str, str]:
-    """The layers that cannot be measured on a crop of this size, each with the reason."""
+def fitting(layers: Sequence[Layer], height: int, width: int) -> Mapping[str, str]:
+    """The layers that cannot be measured on a crop of this size, each with the reason.
+
+    A crop that windows do not fill would be extended by mirroring, and mirrored pixels are no image. Of windows side
+    by side in a block, the largest decides to what it is extended.
+    """
     left = {}
+    whole: dict[str, int] = {}
+    for layer in layers:
+        if layer.geometry.kind != "channel":
+            whole[layer.block] = max(whole.get(layer.block, 1), layer.geometry.window or 1)
     for layer in layers:
         side = layer.geometry.window
         if side is None or layer.geometry.kind == "channel":
             continue
         if min(height, width) < 2 * side:
             left[layer.name] = f"two of its windows of {side} pixels do not fit into {height}x{width}"
-        elif height % side or width % side:
+        elif height % whole[layer.block] or width % whole[layer.block]:
             left[layer.name] = f"its windows of {side} pixels do not fill {height}x{width}"
     return left
 

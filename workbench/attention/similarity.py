@@ -41,8 +41,8 @@ def cosines(maps: Sequence[Tensor], by_head: bool) -> Tensor:
 def averaged(averages: Sequence[Tensor]) -> Tensor:
     """Cosine of window-averaged maps (ESC's A^avg): the mean over query rows of the cosine of A^avg's rows.
 
-    (L, h, L, h), from one (h, N, M) of each layer. A^avg is taken over the windows of one image. It is relative to
-    the place in the window, so that layers whose windows are shifted can be compared with those whose are not.
+    (L, h, L, h), from one (h, N, M) of each layer. A^avg is taken over the windows of one image (see `inside`). It
+    is relative to the place in the window, so that a layer of shifted windows can be compared with one of others.
     """
     return cosines([a[None] for a in averages], by_head=True)
 
@@ -54,7 +54,8 @@ def over_heads(by_head: Tensor) -> Tensor:  # (L, h, L, h) -> (L, L)
 
 def _unit(gram: Tensor) -> Tensor:
     own = gram.diagonal()
-    return gram / (own[:, None] * own).sqrt()
+    cosine: Tensor = gram / (own[:, None] * own).sqrt()
+    return cosine
 
 
 def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
@@ -76,7 +77,21 @@ def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
 
 
 def _bits(p: Tensor) -> Tensor:
-    return torch.special.entr(p).sum(-1) / math.log(2)
+    nats: Tensor = torch.special.entr(p).sum(-1)
+    return nats / math.log(2)
+
+
+def inside(attn: Tensor, geometry: Geometry, height: int, width: int) -> Tensor:
+    """The windows of a map (windows, h, N, M) of one image, in two axes (., ., h, N, M), without those that a
+    roll filled from two edges of the image: the last row and column of shifted windows.
+
+    There a mask, or in ELAN nothing, keeps apart what are no neighbours. They count in what compares the same windows
+    of two layers, and are left out of averages over windows, of which they would be a fifth on 64x64 pixels.
+    """
+    side = geometry.window
+    if side is None or not geometry.shift:
+        return attn[None]
+    return attn.view(-(-height // side), -(-width // side), *attn.shape[1:])[:-1, :-1]
 
 
 def entropy(attn: Tensor) -> float:
@@ -101,8 +116,7 @@ def places(geometry: Geometry) -> tuple[Tensor, Tensor]:
 def distance(average: Tensor, geometry: Geometry) -> float:
     """Mean attention distance: the mean over queries of sum_j p_j |key j - query|, Euclidean, in pixels.
 
-    On a grid, in steps of the grid. It is linear in the map, so it is taken of A^avg (h, N, M). Where a raster was
-    rolled without a mask (ELAN), windows at the edges hold pixels of two edges, whose distance is larger than it seems.
+    On a grid, in steps of the grid. It is linear in the map, so it is taken of A^avg (h, N, M).
     """
     queries, keys = places(geometry)
     return float((average.double() * torch.cdist(queries, keys)).sum(-1).mean())

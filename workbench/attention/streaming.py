@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations, combinations_with_replacement
 
@@ -40,6 +40,8 @@ class Found:
     values: dict[str, Values]
     """By measure: (L, L), of a measure of one layer (L), of a matched one (L, L, h, h), of `cka` (L, L) of HSIC. NaN
     where there is none."""
+    profiles: Values | None = None
+    """(L, S, S), mean over heads, NaN where there is none; only with the measure `profile`."""
     broken: dict[str, str] = field(default_factory=dict)
     """Layers whose map is not finite, and what is in it."""
     left: Mapping[str, str] = field(default_factory=dict)
@@ -51,11 +53,11 @@ class Found:
 
 def size(layer: Layer, height: int, width: int) -> int:
     """Bytes of a layer's map in float32 for an image of this size."""
-    g = layer.geometry
-    if g.kind == "ngram":  # every 2x2 windows that touch, in both directions
-        return 8 * 4 * -(-height // g.window) * -(-width // g.window) * g.heads * g.rows * g.columns
-    pixels = -(-height // (g.window or 1)) * -(-width // (g.window or 1)) * (g.window or 1) ** 2
-    return 4 * pixels * g.heads * g.columns  # every pixel asks once
+    g, side = layer.geometry, layer.geometry.window or 1
+    windows = -(-height // side) * -(-width // side)
+    if g.kind == "ngram":  # of every four that touch, in both directions
+        return 8 * 4 * windows * g.heads * (g.rows or 0) * g.columns
+    return 4 * windows * side**2 * g.heads * g.columns  # every pixel asks once
 
 
 def plan(
@@ -94,8 +96,8 @@ def plan(
         block = bound // (2 * each)
         if not block:
             raise UserError(
-                f"Two maps of {group[0].name} on {height}x{width} pixels take {2 * each / 2**20:,.0f} MiB, more than the"
-                f" {max(bound, 0) / 2**20:,.0f} MiB that are left for maps; take a smaller --crop."
+                f"Two maps of {group[0].name} on {height}x{width} pixels take {2 * each / 2**20:,.0f} MiB, more than"
+                f" the {max(bound, 0) / 2**20:,.0f} MiB that are left for maps; take a smaller --crop."
             )
         blocks = [tuple(group[i : i + block]) for i in range(0, len(group), block)]
         passes += [a + b for a, b in combinations(blocks, 2)]
@@ -121,7 +123,7 @@ def measure(
         shape = (count,) * (1 + m.pair) + ((heads, heads) if m.name.endswith("-matched") else ())
         found.values[m.name] = np.full(shape, np.nan)
     names = {m.name for m in wanted}
-    streams = _Streams(found, names)
+    streams = _Streams(found, names, (height, width))
     spent = beside(useful, names, height, width)
     for number, held in enumerate(plan(wanted, useful, height, width, bound - spent)):
         first = number == 0
@@ -135,11 +137,10 @@ def measure(
     return found
 
 
-def beside(layers: Sequence[Layer], names: Collection[str], height: int, width: int, channels: int = 64) -> int:
-    """Bytes that are held or worked on beside whole maps: features, averages with copies of them, the largest step."""
-    shapes = Counter(
-        (g.heads, g.rows or 0, g.columns) for g in (layer.geometry for layer in layers if not layer.shares)
-    )
+def beside(layers: Sequence[Layer], names: Set[str], height: int, width: int, channels: int = 64) -> int:
+    """Bytes that are held or worked on beside whole maps: features, averages and copies of them, the largest step."""
+    makers = [layer.geometry for layer in layers if not layer.shares]
+    shapes = Counter((g.heads, g.rows or 0, g.columns) for g in makers)
     numbers = {shape: math.prod(shape) for shape in shapes}
     step = max([similarity.CHUNK, *(numbers[shape] * count for shape, count in shapes.items())])
     total = 3 * 4 * step
@@ -166,8 +167,10 @@ def _one_pass(
 class _Streams:
     """What is kept of maps and features: averages, entropies, features; maps only while a pass holds them."""
 
-    def __init__(self, found: Found, names: Collection[str]):
+    def __init__(self, found: Found, names: Set[str], size: tuple[int, int]):
+        """`size`: height and width of the crop."""
         self.found = found
+        self.size = size
         self.names = names
         self.index = {layer.name: i for i, layer in enumerate(found.layers)}
         self.maps: dict[str, list[Tensor]] = {}
@@ -179,9 +182,10 @@ class _Streams:
         if layer.shares:
             return
         if layer.geometry.rows is None or layer.geometry.kind in ("channel", "category"):
-            average = attn.sum(dtype=torch.float64)  # only to see whether it is finite
+            attn, average = attn[None], attn.sum(dtype=torch.float64)  # only to see whether it is finite
         else:
-            average = attn.mean(0)
+            attn = similarity.inside(attn, layer.geometry, *self.size)
+            average = attn.mean((0, 1))
         if not torch.isfinite(average).all():
             bad = attn[~torch.isfinite(attn)]
             what = "NaN" if bad.isnan().any() else "infinite numbers"
@@ -190,7 +194,7 @@ class _Streams:
         if self.names & set(OF_AVERAGES):
             self.averages.setdefault(layer.name, []).append(average)
         if "entropy" in self.names and layer.geometry.softmax:
-            value, at = similarity.entropy(attn), self.index[layer.name]
+            value, at = similarity.entropy(attn.flatten(0, 1)), self.index[layer.name]
             before = self.found.values["entropy"][at]
             self.found.values["entropy"][at] = value if np.isnan(before) else (before + value) / 2
 
@@ -227,11 +231,23 @@ class _Streams:
 
     def _profiles(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
         profiles = {x.name: similarity.profile(averages[x.name], x.geometry).mean(0) for x in known}
+        self._keep(profiles)
         for a, b in combinations_with_replacement(known, 2):
             if why_not(MEASURES["profile"], a, b) is None:
                 one = similarity.profile_cosine(profiles[a.name], profiles[b.name]) if a is not b else 1.0
                 i, j = self.index[a.name], self.index[b.name]
                 self.found.values["profile"][[i, j], [j, i]] = one
+
+    def _keep(self, profiles: Mapping[str, Tensor]) -> None:
+        """All profiles in one array, the smaller ones surrounded by zeros."""
+        if not profiles:
+            return
+        side = max(p.shape[-1] for p in profiles.values())
+        kept = np.full((len(self.index), side, side), np.nan)
+        for layer in self.found.layers:
+            if (p := profiles.get(layer.shares or layer.name)) is not None:
+                kept[self.index[layer.name]] = torch.nn.functional.pad(p, ((side - p.shape[-1]) // 2,) * 4).numpy()
+        self.found.profiles = kept
 
 
 def _alike(measure: Measure, layers: Sequence[Layer]) -> Iterator[list[Layer]]:

@@ -11,9 +11,9 @@ import typer
 from workbench import interrupts
 from workbench.spec import UserError
 
-from . import checking, listing, measuring, planning, sharing
+from . import attending, checking, listing, measuring, planning, sharing
 
-GROUPS = (measuring, checking, planning, sharing, listing)
+GROUPS = (measuring, checking, planning, attending, sharing, listing)
 """The files that hold commands, in the order of --help."""
 
 app = typer.Typer(

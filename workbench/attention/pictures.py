@@ -1,0 +1,72 @@
+"""What attention is looked at on: image files or scikit-image's photographs, made low resolution and cropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from workbench.images import files, resize
+from workbench.spec import UserError
+
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+"""Those of scikit-image's pictures in colour that come with the package."""
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What the network is given of one image."""
+
+    name: str
+    """The file's name without its folder and its suffix."""
+    pixels: NDArray[np.uint8]
+    """Height x width x 3, the middle of the low resolution."""
+
+    @property
+    def sha256(self) -> str:
+        return files.pixels(self.pixels)
+
+
+def paths(named: Sequence[Path]) -> list[Path]:
+    """The image files that were named, those of folders in the order of their names; the photographs if none were."""
+    if not named:
+        import skimage
+
+        return [Path(skimage.__file__).parent / "data" / name for name in PHOTOGRAPHS]
+    found: list[Path] = []
+    for path in named:
+        if not path.is_dir():
+            found.append(path)
+            continue
+        try:
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in files.SUFFIXES and p.is_file())
+        except OSError as error:
+            raise UserError(f"Cannot read {path}: {error.strerror}. Name a readable folder with --images.") from None
+        if not inside:
+            known = ", ".join(files.SUFFIXES)
+            raise UserError(f"No image in the folder {path}. Images are files whose names end in {known}.")
+        found += inside
+    return list(dict.fromkeys(found))
+
+
+def crops(images: Sequence[Path], side: int, scale: int | None) -> Iterator[Crop]:
+    """The middle of each image, `side` pixels wide and high; of its low resolution if a scale is given.
+
+    The low resolution is MATLAB's bicubic. Without a scale the image is taken for one.
+    """
+    for path in images:
+        image = files.read(path)
+        if scale is not None:
+            image = resize.low(image, scale)
+        height, width = image.shape[:2]
+        if min(height, width) < side:
+            what = "its low resolution is" if scale is not None else "it is"
+            raise UserError(
+                f"{path} is too small for a crop of {side}x{side} LR pixels: {what} {width}x{height}."
+                f" Take larger images, or --crop {min(height, width) // 16 * 16 or 8}."
+            )
+        top, left = (height - side) // 2, (width - side) // 2
+        yield Crop(path.stem, np.ascontiguousarray(image[top : top + side, left : left + side]))

@@ -1,0 +1,219 @@
+"""A network's attention measured image by image: each measure of each image is a record, so that runs go on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from workbench import environment, interrupts, models, sidefiles, store
+from workbench.spec import Record, Status, UserError
+
+from . import streaming
+from .capture import Layer, layers
+from .measures import MEASURES, VERSION, Measure, neighbours, why_not
+from .pictures import Crop
+from .settling import settled
+
+PROBE = "attention"
+
+SEED = 0
+"""Of the weights of an untrained network."""
+
+FITS = 24 * 24
+"""An array of more numbers has a file of its own beside the records."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network with its weights, and how it is looked at."""
+
+    variant: str
+    model: nn.Module
+    layers: tuple[Layer, ...]
+    weights: str | None
+    """The hash of the file; None for an untrained network."""
+    all_pairs: bool = False
+    """Whether costly measures are taken of all pairs, not of neighbours only."""
+
+    @property
+    def trained(self) -> bool:
+        return self.weights is not None
+
+    def conditions(self, measure: Measure, crop: Crop) -> dict[str, Any]:
+        """What identifies a record of one measure on one image."""
+        weights = {"weights": self.weights} if self.weights else {"weights": None, "seed": SEED}
+        said: dict[str, Any] = {"measure": measure.name, "image": crop.sha256, "crop": list(crop.pixels.shape[:2])}
+        if measure.near:
+            said["pairs"] = "all" if self.all_pairs else "neighbours"
+        return weights | said
+
+
+def subject(variant: str, weights: Path | None = None, all_pairs: bool = False) -> Subject:
+    """A network by name, with trained weights if a file of them is given; one without attention is refused."""
+    models.find(variant)
+    torch.manual_seed(SEED)
+    model = models.create(variant)
+    found = layers(model)
+    if not found:
+        raise UserError(f"{variant} has no attention; with attention: {', '.join(attentive())}.")
+    digest = None
+    if weights is not None:
+        models.load_checkpoint(model, weights)
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    return Subject(variant, model, found, digest, all_pairs)
+
+
+def attentive() -> list[str]:
+    """The models that have attention."""
+    names = dict.fromkeys(v.model for v in models.VARIANTS.values())
+    return [name for name in names if layers(models.create(f"{name}-x4", device="meta"))]
+
+
+def run(
+    subject: Subject,
+    crops: Iterable[Crop],
+    wanted: Sequence[Measure],
+    folder: Path,
+    bound: int = streaming.BOUND,
+    force: bool = False,
+    tell: Callable[[str], None] = lambda told: print(told, file=sys.stderr),
+) -> list[list[Record]]:
+    """The records of every measure, image by image; what a record answers already is not measured again."""
+    known = {} if force else store.read(folder).newest()
+    answers, near = [], dict[str, float]()
+    with store.Writer(folder) as writer:
+        writer.check()
+        for number, crop in enumerate(crops, start=1):
+            identities = {m.name: _identity(subject, m, crop) for m in wanted}
+            missing = [m for m in wanted if not _stands(known.get(identities[m.name]))]
+            if missing:
+                found = _measure(subject, crop, missing, bound)
+                fresh = [_record(subject, crop, m, found, folder) for m in missing]
+                interrupts.check()
+                writer.append(fresh)
+                known |= {identities[m.name]: record for m, record in zip(missing, fresh, strict=True)}
+                told = f"{len(missing)} measures in {found.passes} passes"
+                for name, why in found.broken.items():
+                    tell(f"workbench: {crop.name}: {why} at {name}; it is left out of every figure.")
+                near |= found.seconds
+            else:
+                told = "known"
+            tell(f"[{number}] {crop.name}: {told}")
+            answers.append([known[identities[m.name]] for m in wanted])
+    if near and not subject.all_pairs:
+        _tell_near(subject, near, tell)
+    return answers
+
+
+def _stands(record: Record | None) -> bool:
+    return record is not None and record.status in ("ok", "unsupported")
+
+
+def _identity(subject: Subject, measure: Measure, crop: Crop) -> str:
+    return store.identity(subject.variant, PROBE, VERSION, subject.conditions(measure, crop))
+
+
+def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int) -> streaming.Found:
+    black, white = models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
+    x = torch.from_numpy(crop.pixels).permute(2, 0, 1)[None].float() / 255
+    return streaming.measure(
+        subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound
+    )
+
+
+def _tell_near(subject: Subject, took: Mapping[str, float], tell: Callable[[str], None]) -> None:
+    """What a measure that was taken of neighbours would cost for all pairs."""
+    for name, seconds in took.items():
+        makers = [layer for layer in subject.layers if not layer.shares]
+        near = len(neighbours(MEASURES[name], makers))
+        every = sum(why_not(MEASURES[name], a, b) is None for i, a in enumerate(makers) for b in makers[i + 1 :])
+        if near and every > near:
+            guess = seconds / near * every
+            took_near = f"{name}: {near} neighbours took {seconds:.1f} s an image"
+            tell(f"{took_near}; all {every} pairs (--all-pairs) would take about {guess:.0f} s")
+
+
+def _record(subject: Subject, crop: Crop, measure: Measure, found: streaming.Found, folder: Path) -> Record:
+    array = found.values[measure.name]
+    figure = summary(measure, subject.layers, array)
+    status: Status = "ok"
+    reason: str | None = None
+    if figure is None:
+        status, reason = "unsupported", _reason(subject, measure, found)
+        if found.broken:
+            status = "failed"
+    details: dict[str, Any] = {
+        "image": crop.name,
+        "layers": [layer.name for layer in subject.layers],
+        "broken": dict(found.broken),
+        "left": dict(found.left),
+        "trained": subject.trained,
+        "value": "mean over neighbours" if measure.pair else "mean over layers",
+    }
+    details |= (
+        {"array": sidefiles.put(folder, array.astype(np.float32))} if array.size > FITS else {"values": _plain(array)}
+    )
+    if measure.name == "profile" and found.profiles is not None:
+        details["profiles"] = sidefiles.put(folder, found.profiles.astype(np.float32))
+    return Record(
+        variant=subject.variant,
+        protocol=PROBE,
+        probe=PROBE,
+        probe_version=VERSION,
+        conditions=subject.conditions(measure, crop),
+        unit=measure.unit,
+        values=() if figure is None else (figure,),
+        status=status,
+        reason=reason,
+        recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        machine=environment.machine(),
+        details=details,
+        environment=environment.capture(),
+    )
+
+
+def _reason(subject: Subject, measure: Measure, found: streaming.Found) -> str:
+    if found.broken:
+        name, why = next(iter(found.broken.items()))
+        return f"{why} at {name}"
+    whys = [why_not(measure, layer, layer) for layer in subject.layers]
+    return next((why for why in [*whys, *found.left.values()] if why), "no two layers can be compared")
+
+
+def summary(measure: Measure, known: Sequence[Layer], array: streaming.Values) -> float | None:
+    """The mean over neighbours, or over layers; None where nothing is defined."""
+    values = settled(measure, array[None])[0]
+    if measure.pair:
+        index = {layer.name: i for i, layer in enumerate(known)}
+        values = np.array([values[index[a.name], index[b.name]] for a, b in neighbours(measure, known)])
+    figure = float(np.nanmean(values)) if np.isfinite(values).any() else None
+    return figure if figure is None or math.isfinite(figure) else None
+
+
+def _plain(array: streaming.Values) -> Any:
+    """A nested list in float32's digits, None for NaN, which JSON has not."""
+    if array.ndim:
+        return [_plain(part) for part in array]
+    return float(str(np.float32(array))) if np.isfinite(array) else None
+
+
+def values(record: Record, folder: Path) -> streaming.Values:
+    """The array of a record, from its details or from the file beside it."""
+    if "array" in record.details:
+        return np.asarray(sidefiles.get(folder, record.details["array"]), dtype=np.float64)
+    return np.array(record.details["values"], dtype=np.float64)
+
+
+def reasons(record: Record) -> Mapping[str, str]:
+    """Layers of a record that have no figures, and why."""
+    return {**record.details["left"], **record.details["broken"]}

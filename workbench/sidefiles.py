@@ -1,0 +1,57 @@
+"""Arrays too large for a line of a record: files beside the records, named by the hash of their content."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workbench import store
+from workbench.spec import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+FOLDER = "arrays"
+"""Below the folder of records."""
+
+
+def put(records: Path, array: NDArray[Any]) -> str:
+    """Write an array, whole or not at all, and return its name; the same array again changes nothing."""
+    import numpy as np
+
+    out = io.BytesIO()
+    np.save(out, array, allow_pickle=False)
+    name = hashlib.sha256(out.getvalue()).hexdigest()
+    path = _path(records, name)
+    if not path.exists():
+        store.replace(path, out.getvalue())
+    return name
+
+
+def get(records: Path, name: str) -> NDArray[Any]:
+    """The array of that name; one that is not what was written is refused."""
+    import numpy as np
+
+    path = _path(records, name)
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"Cannot read {path}, which a record names: {error.strerror}. Bring the folder {FOLDER} along with the"
+            " records, or measure again with --force."
+        ) from None
+    if hashlib.sha256(content).hexdigest() != name:
+        raise UserError(f"{path} was changed since it was written. Remove it, and measure again with --force.")
+    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    return array
+
+
+def there(records: Path, name: str) -> bool:
+    """Whether there is an array of that name; records can be kept without."""
+    return _path(records, name).exists()
+
+
+def _path(records: Path, name: str) -> Path:
+    return records / FOLDER / f"{name}.npy"
