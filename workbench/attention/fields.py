@@ -104,12 +104,12 @@ def read(net: Network, images: Sequence[Image], records: Sequence[Record], array
     mean = torch.from_numpy(energies.mean(0))
     for name, of in (("area", field.area), ("side", field.side)):
         for share in field.SHARES:
-            ends = trials.interval(np.array([float(of(m, share)) for m in resampled]), len(images))
+            low, high = trials.interval(np.array([float(of(m, share)) for m in resampled]), len(images))
             unit = "LR pixels" if name == "area" else "LR pixels a side"
             what = f"{name}-{share * 100:.0f}"
-            figures.append(Figure(what, float(of(mean, share)), *ends, len(images), net.trained, unit))
-    ends = trials.interval(diffusions[drawn].mean(1), len(images))
-    figures.append(Figure("diffusion", float(diffusions.mean()), *ends, len(images), net.trained, "of 100"))
+            figures.append(Figure(what, float(of(mean, share)), low, high, len(images), net.trained, unit))
+    low, high = trials.interval(diffusions[drawn].mean(1), len(images))
+    figures.append(Figure("diffusion", float(diffusions.mean()), low, high, len(images), net.trained, "of 100"))
     return Fields(
         net.title,
         net.variant.name,

@@ -157,9 +157,8 @@ class Study:
         plain = time.perf_counter() - start
         legal, refused = sharing.pairs(self.chosen, own.shapes)
         guess = plain * len(legal) * PART
-        trials.tell(
-            f"{image.name}: {len(legal)} pairs, about {guess:.0f} s (an estimate from one pass of {plain:.2f} s)"
-        )
+        told = f"about {guess:.0f} s (an estimate from one pass of {plain:.2f} s)"
+        trials.tell(f"{image.name}: {len(legal)} pairs, {told}")
         figures = []
         for first, group in _by_source(legal):
             given = self.bench.maps(x, [first])
@@ -253,13 +252,9 @@ def _outcomes(records: Sequence[Record], legal: Sequence[Pair], saved: Mapping[s
     losses = own[:, None] - figures[:, :, 1]
     count = len(records)
     resampled = losses[trials.draws(count)].mean(1) if count > 1 else losses
-    return [
-        Outcome(
-            pair,
-            float(figures[:, k, 0].mean()),
-            float(losses[:, k].mean()),
-            *trials.interval(resampled[:, k], count),
-            saved[pair.b.name],
-        )
-        for k, pair in enumerate(legal)
-    ]
+    outcomes = []
+    for k, pair in enumerate(legal):
+        low, high = trials.interval(resampled[:, k], count)
+        psnr, loss = float(figures[:, k, 0].mean()), float(losses[:, k].mean())
+        outcomes.append(Outcome(pair, psnr, loss, low, high, saved[pair.b.name]))
+    return outcomes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -170,8 +171,8 @@ class Bench:
                 stack.callback(self.model.get_submodule(source.path).register_forward_hook(hook).remove)
             for pair in chosen:
                 point = self.model.get_submodule(pair.b.path)
-                hook = _exchange(pair, self.model, held[pair.a.name], x)
-                stack.callback(point.register_forward_hook(hook).remove)
+                exchange = _exchange(pair, self.model, held[pair.a.name], x)
+                stack.callback(point.register_forward_hook(exchange).remove)
             if own is not None and given is not None:
                 stack.enter_context(self._skipping(first, own))
             return torch.Tensor(self.model(x))
@@ -184,7 +185,7 @@ class Bench:
         modules = [self.model.get_submodule(path) for path in outermost]
         try:
             for module, path in zip(modules, outermost, strict=True):
-                module.forward = _returning(own.outputs[path])  # type: ignore[method-assign]
+                module.forward = _returning(own.outputs[path])
             yield
         finally:
             for module in modules:
@@ -214,7 +215,7 @@ def _keeper(held: list[Tensor]) -> Callable[..., None]:
 
 
 def _exchange(pair: Pair, model: nn.Module, maps: list[Tensor], x: Tensor) -> Callable[..., Tensor]:
-    calls = iter(range(len(maps) or 2))
+    calls = itertools.count()
     a, b = (model.get_submodule(layer.path) for layer in (pair.a, pair.b))
     assert isinstance(a, MapPoint)
     assert isinstance(b, MapPoint)

@@ -121,4 +121,5 @@ def _attribution(panel: Any, found: Fields, k: int) -> None:
     panel.grid(False)
     panel.set_xticks([])
     panel.set_yticks([])
-    panel.set_title(f"{found.images[k].name}: what the framed patch\nis attributed to, diffusion index {found.diffusions[k]:.1f}", fontsize=9)  # fmt: skip  # noqa: E501
+    told = f"is attributed to, diffusion index {found.diffusions[k]:.1f}"
+    panel.set_title(f"{found.images[k].name}: what the framed patch\n{told}", fontsize=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +27,8 @@ def text(found: Shares) -> str:
     """What is lost and saved, the pairs that lose least first, then the plan."""
     rolled = sum(o.pair.rolled for o in found.outcomes)
     lines = [
-        f"{found.title}: {len(found.outcomes)} legal pairs on {_counted(found)} of {found.crop}x{found.crop} LR pixels; "
-        f"untouched it has {found.quality:.2f} dB",
+        f"{found.title}: {len(found.outcomes)} legal pairs on {_counted(found)} of {found.crop}x{found.crop} LR pixels;"
+        f" untouched it has {found.quality:.2f} dB",
     ]
     if rolled:
         lines.append(f"in {rolled} of them (~) one raster of windows is rolled: the map of window w goes to window w")
@@ -108,8 +109,8 @@ def _plan(found: Shares) -> list[str]:
     if kept:
         last = kept[-1]
         told = (
-            f"sharing {len(kept)} of {len(found.layers)} layers loses {_db(last.loss)} dB of the {found.bound:g} allowed"
-            f" and saves {_part(last.saved.multiply_adds, found.total.multiply_adds)} of the multiply-adds,"
+            f"sharing {len(kept)} of {len(found.layers)} layers loses {_db(last.loss)} dB of the {found.bound:g}"
+            f" allowed and saves {_part(last.saved.multiply_adds, found.total.multiply_adds)} of the multiply-adds,"
             f" {_part(last.saved.seconds, found.total.seconds)} of the time at least (an estimate)"
         )
     else:
@@ -129,7 +130,7 @@ def _plan(found: Shares) -> list[str]:
     return [f"plan for {found.title}: {told}", *_aligned(table)]
 
 
-def _aligned(table: list[tuple[str, ...]]) -> list[str]:
+def _aligned(table: Sequence[tuple[str, ...]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return ["  ".join(e.ljust(w) for e, w in zip(row, widths, strict=True)).rstrip() for row in table]
 
@@ -165,7 +166,7 @@ def draw(found: Shares) -> matplotlib.figure.Figure:
 
 
 def _matrix(canvas: Any, panel: Any, found: Shares) -> None:
-    """Rows give their map, columns take it. Losses go over decades and can be gains, so the scale is symmetric-log."""
+    """Rows give their map, columns take it. Losses go over decades; below a tenth of the bound the scale is linear."""
     import matplotlib as mpl
     from matplotlib.colors import SymLogNorm
 
@@ -175,8 +176,7 @@ def _matrix(canvas: Any, panel: Any, found: Shares) -> None:
     grid = [[math.nan] * len(shown) for _ in shown]
     for o in found.outcomes:
         grid[at[o.pair.a.name]][at[o.pair.b.name]] = o.loss
-    most = max(max(abs(o.loss) for o in found.outcomes), 1e-3)
-    norm = SymLogNorm(max(found.bound / 10, 1e-4), vmin=min(0.0, *(o.loss for o in found.outcomes)), vmax=most)
+    norm = SymLogNorm(found.bound / 10, vmin=0.0, vmax=max(found.bound, *(o.loss for o in found.outcomes)))
     colours = mpl.colormaps["cividis_r"].with_extremes(bad="white")
     drawn = panel.imshow(grid, cmap=colours, norm=norm, interpolation="nearest")
     panel.grid(False)
@@ -188,7 +188,7 @@ def _matrix(canvas: Any, panel: Any, found: Shares) -> None:
     panel.set_xlabel("layer that takes it")
     panel.set_ylabel("layer whose map is used")
     panel.set_title("loss of each pair alone; white: not tried")
-    canvas.colorbar(drawn, ax=panel, label="dB of PSNR lost", shrink=0.85)
+    canvas.colorbar(drawn, ax=panel, label="dB of PSNR lost; gains as 0", shrink=0.85)
 
 
 def _curve(panel: Any, found: Shares) -> None:
@@ -212,4 +212,4 @@ def _curve(panel: Any, found: Shares) -> None:
     panel.set_xlabel("multiply-adds saved, % of the network at HR 1280×720")
     panel.set_ylabel("dB of PSNR lost")
     panel.set_title("plan: least loss first")
-    panel.legend(loc="upper left", fontsize=8)
+    panel.legend(loc="upper left", bbox_to_anchor=(0, 0.93), fontsize=8)
