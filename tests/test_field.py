@@ -149,7 +149,7 @@ def test_gini_and_diffusion_by_hand():
 
 
 def test_refusals():
-    with pytest.raises(UserError, match="16x16 output pixels, and the output has 12x40; take larger crops: --size 64"):
+    with pytest.raises(UserError, match="16x16 output pixels, and the output has 12x40; take larger crops: --crop 64"):
         field.patch(torch.zeros(1, 3, 12, 40))
     broken = nn.Conv2d(3, 3, 1)
     nn.init.constant_(broken.weight, math.inf)

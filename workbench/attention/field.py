@@ -106,7 +106,7 @@ def patch(y: Tensor, side: int = PATCH) -> Tensor:
     if min(top, left) < 0:
         raise UserError(
             f"The patch to attribute is {side}x{side} output pixels, and the output has {y.shape[-2]}x{y.shape[-1]};"
-            " take larger crops: --size 64."
+            " take larger crops: --crop 64."
         )
     return y[..., top : top + side, left : left + side]
 

@@ -101,6 +101,11 @@ def check(net: Network, found: Sequence[Layer], side: int, named: Sequence[str])
 
         raise UserError(f"{net.variant.name} has no attention; with attention: {', '.join(attentive())}.")
     chosen = tuple(found) if not named else tuple(find(name, found) for name in dict.fromkeys(named))
+    if len(chosen) < 2:
+        raise UserError(
+            f"A map is shared by two layers, and one was named: {chosen[0].name}. Name another one with --layer, or none"
+            " for all."
+        )
     widest = max(chosen, key=lambda layer: layer.geometry.window or 0)
     window = widest.geometry.window or 0
     if side < 2 * window:
@@ -131,10 +136,10 @@ class Study:
         by_name = {layer.name: layer for layer in self.found}
         legal = [Pair(by_name[a], by_name[b]) for a, b, *_ in records[0].details["pairs"]]
         if not legal:
-            told = "; ".join(f"{n} of {why}" for why, n in records[0].details["refused"].items()) or "one layer"
+            told = "; ".join(f"{why}: {n}" for why, n in records[0].details["refused"].items())
             raise UserError(
-                f"No two of these layers of {self.net.variant.name} could share a map: {told}. List the layers that"
-                f" have one shape: workbench share {self.net.variant.name} --json"
+                f"No two of these layers of {self.net.variant.name} could share a map ({told}). Name layers of one kind"
+                " and window with --layer, or none for all."
             )
         trials.tell("what sharing saves: reading the network's trace")
         ledger = Ledger(self.net.variant)
