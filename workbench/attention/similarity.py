@@ -90,8 +90,18 @@ def inside(attn: Tensor, geometry: Geometry, height: int, width: int) -> Tensor:
     """
     side = geometry.window
     if side is None or not geometry.shift:
-        return attn[None]
+        return attn[:, None]
     return attn.view(-(-height // side), -(-width // side), *attn.shape[1:])[:-1, :-1]
+
+
+def average(raster: Tensor) -> Tensor:
+    """A^avg (h, N, M): the mean over the windows of `inside`, a row of them at a time, so that none is copied."""
+    if raster.shape[1] == 1:
+        return raster[:, 0].mean(0)
+    total = raster[0].sum(0)
+    for row in raster[1:]:
+        total += row.sum(0)
+    return total / (raster.shape[0] * raster.shape[1])
 
 
 def entropy(attn: Tensor) -> float:

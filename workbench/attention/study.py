@@ -18,7 +18,7 @@ from torch import nn
 from workbench import environment, interrupts, models, sidefiles, store
 from workbench.spec import Record, Status, UserError
 
-from . import streaming
+from . import passes, streaming
 from .capture import Layer, layers
 from .measures import MEASURES, VERSION, Measure, neighbours, why_not
 from .pictures import Crop
@@ -84,7 +84,7 @@ def run(
     crops: Iterable[Crop],
     wanted: Sequence[Measure],
     folder: Path,
-    bound: int = streaming.BOUND,
+    bound: int = passes.BOUND,
     force: bool = False,
     tell: Callable[[str], None] = lambda told: print(told, file=sys.stderr),
 ) -> list[list[Record]]:

@@ -1,0 +1,65 @@
+"""What measuring attention costs over the plain forward pass: python -m tests.bench.repetition [NAME] [CROP]
+
+Interleaved, one thread, CPU seconds, median of the ratios; then the peak of memory over that of the plain pass.
+"""
+
+from __future__ import annotations
+
+import re
+import statistics
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from workbench import models
+from workbench.attention import layers, measures, streaming
+
+ROUNDS = 9
+MEASURES = ("cosine", "averaged", "profile", "cka")
+
+
+def crop(side: int) -> torch.Tensor:
+    return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def plain(model: torch.nn.Module, x: torch.Tensor) -> None:
+    with torch.inference_mode():
+        model(x)
+
+
+def peak(name: str, side: int, measured: bool) -> int:
+    """Bytes resident at most in a process of its own."""
+    torch.set_num_threads(1)
+    model = models.create(name)
+    known = layers(model)
+    plain(model, crop(side))
+    if measured:
+        streaming.measure(model, crop(side), known, measures.find(MEASURES))
+    told = Path("/proc/self/status").read_text()
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+)", told)[1])  # type: ignore[index]  # Linux has it
+
+
+def main(name: str = "swinir-light-x4", side: str = "0") -> None:
+    torch.set_num_threads(1)
+    model = models.create(name)
+    known = layers(model)
+    x = crop(int(side) or measures.side(known))
+    ratios = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        plain(model, x)
+        middle = time.process_time()
+        found = streaming.measure(model, x, known, measures.find(MEASURES))
+        ratios.append((time.process_time() - middle) / (middle - start))
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+    print(f"{name}, {x.shape[-1]}x{x.shape[-1]}: {statistics.median(ratios):.2f} times the plain pass ({spread}),")
+    with get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        without, within = (pool.apply(peak, (name, x.shape[-1], measured)) for measured in (False, True))
+    print(f"{found.passes} passes, {(within - without) / 2**20:,.0f} MiB more than it")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
