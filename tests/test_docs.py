@@ -102,7 +102,7 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     name, options = parsed(typed)  # which fails if it could not be typed
     variants = [v.name for v in execute.resolve(options.get("names") or [])]
     slow = name == "explain" and options.get("name") and not options["cell"]
-    if name in ("reproduce", "compare") or "latency" in typed or len(variants) > MANY or slow:
+    if name in ("reproduce", "compare", "share", "field") or "latency" in typed or len(variants) > MANY or slow:
         return  # parsed; their own tests run what takes its time, and more variants would show nothing new
     for line in example.iterdir():
         (tmp_path / line.name).write_bytes(line.read_bytes())

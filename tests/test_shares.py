@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from workbench import models, store
 from workbench.attention import field, fields, pictures, shares, trials
@@ -11,6 +12,7 @@ from workbench.attention.capture import Geometry, Layer
 from workbench.attention.saving import Saved
 from workbench.attention.sharing import Pair
 from workbench.images import files
+from workbench.images.metrics import psnr
 from workbench.spec import UserError
 
 SHARE = ("share", "asid-x4", "--crop", 16, "--layer", "g0.channel", "--layer", "g1.channel", "--layer", "g2.channel")
@@ -42,14 +44,14 @@ def outcome(a, b, loss, psnr=40.0):
     return shares.Outcome(Pair(a, b), psnr, loss, None, None, Saved(1.0, 1.0))
 
 
-def test_a_plan_takes_the_least_loss_and_keeps_the_maps_in_use():
+def test_a_plan_begins_with_what_changes_least_and_keeps_the_maps_in_use():
     found = [
-        outcome(A, B, 0.03),
-        outcome(A, C, 0.01),
-        outcome(B, C, 0.00),  # first: c takes b's map, so b goes on making it
-        outcome(A, D, 0.02),
-        outcome(C, D, 0.005),  # c makes none any more
-        outcome(B, D, 0.02, psnr=50.0),  # as little loss as a's map, and nearer to the untouched output
+        outcome(A, B, -0.03, psnr=52),  # b's map is in use by then
+        outcome(A, C, 0.01, psnr=54),
+        outcome(B, C, 0.01, psnr=60),  # first: c takes b's map, so b goes on making it
+        outcome(A, D, -0.02, psnr=40),
+        outcome(C, D, 0.00, psnr=55),  # c makes none any more
+        outcome(B, D, 0.02, psnr=50),
     ]
     assert [str(p) for p in shares._order(found)] == ["b for c", "b for d"]
 
@@ -99,8 +101,6 @@ def test_the_loss_is_that_of_the_papers_metric(photographs, tmp_path):
     study = shares.Study(net, [image], ["g0.channel", "g1.channel"])
     found = study.run(tmp_path, 0.1)
     (one,) = found.outcomes
-    from workbench.images.metrics import psnr
-
     x = net.given(image)
     plain, shared = net.model(x), study.bench.shared(x, [one.pair])
     assert net.range == (-1, 1)
@@ -120,7 +120,7 @@ def test_the_loss_is_that_of_the_papers_metric(photographs, tmp_path):
         (("share", "asid-x4", "--layer", "g7.window"), "No attention layer 'g7.window'. Did you mean"),
         (
             ("share", "asid-x4", "--layer", "g0.channel"),
-            "A map is shared by two layers, and one was named: g0.channel.",
+            "shared by two layers, and one was named: g0.channel.",
         ),
         (("share", "esc-light-x4", "--crop", 32), "smaller than two windows of b0, which are 32 wide; take --crop 64"),
         ((*SHARE, "--bound", 0), "--bound was given 0 dB; a loss that is allowed is above 0, such as 0.1."),
@@ -178,9 +178,8 @@ def test_a_field_over_images_counts_each_alike(photographs, tmp_path):
     assert found.patch == 4
     by_name = {f.measure: f.value for f in found.figures}
     assert by_name["diffusion"] == pytest.approx(sum(found.diffusions) / 2)
-    assert found.diffusions[0] == pytest.approx(
-        field.diffusion(field.torch.tensor(abs(found.attributions[0]))), rel=1e-4
-    )
+    map = torch.from_numpy(np.abs(found.attributions[0]))
+    assert found.diffusions[0] == pytest.approx(field.diffusion(map), rel=1e-4)
 
 
 # --- images

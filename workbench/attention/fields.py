@@ -22,6 +22,9 @@ TRIAL = Trial("field", 1, "count", {"shares": list(field.SHARES), "patch": field
 CROP = 64
 """LR pixels a side, as LAM's figures are quoted for."""
 
+SORTED = 200
+"""Resamples whose areas are found: each takes sorting a whole map."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -100,7 +103,7 @@ def read(net: Network, images: Sequence[Image], records: Sequence[Record], array
     diffusions = np.array([r.details["diffusion"] for r in records])
     drawn = trials.draws(len(images)) if len(images) > 1 else np.zeros((0, 1), dtype=np.int64)
     figures = []
-    resampled = [torch.from_numpy(energies[d].mean(0)) for d in drawn]
+    resampled = [torch.from_numpy(energies[d].mean(0)) for d in drawn[:SORTED]]
     mean = torch.from_numpy(energies.mean(0))
     for name, of in (("area", field.area), ("side", field.side)):
         for share in field.SHARES:

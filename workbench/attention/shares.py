@@ -103,8 +103,8 @@ def check(net: Network, found: Sequence[Layer], side: int, named: Sequence[str])
     chosen = tuple(found) if not named else tuple(find(name, found) for name in dict.fromkeys(named))
     if len(chosen) < 2:
         raise UserError(
-            f"A map is shared by two layers, and one was named: {chosen[0].name}. Name another one with --layer, or none"
-            " for all."
+            f"A map is shared by two layers, and one was named: {chosen[0].name}. Name another one with --layer, or"
+            " none for all."
         )
     widest = max(chosen, key=lambda layer: layer.geometry.window or 0)
     window = widest.geometry.window or 0
@@ -192,10 +192,12 @@ class Study:
         return min(-10 * math.log10(error), ALIKE) if error else ALIKE, self._quality(y, image)
 
     def _plan(self, outcomes: Sequence[Outcome], ledger: Ledger, folder: Path, bound: float, force: bool) -> list[Step]:
-        """Share the most redundant layers one after another, in the order of their single losses, up to the bound.
+        """Share the most redundant layers one after another, up to the bound: those whose pair changes least first.
 
-        A layer takes one other's map, and a layer whose map is in use goes on making it. The single losses of pairs
-        do not add up, so each step runs the network with all of them; what is found is a good plan, not the best.
+        What changes least is told by the untouched output; of small losses against the original some are gains by
+        chance, which are not there any more in the next step. A layer takes one other's map, and a layer whose map is
+        in use goes on making it. Single losses do not add up, so each step runs the network with all pairs so far;
+        what is found is a good plan, not the best.
         """
         order = _order(outcomes)
         trial = Trial("sharing-plan", VERSION, "decibels", {**self.trial.settings, "bound": bound})
@@ -238,10 +240,10 @@ def _by_source(legal: Sequence[Pair]) -> list[tuple[Layer, list[Pair]]]:
 
 
 def _order(outcomes: Sequence[Outcome]) -> list[Pair]:
-    """The pairs of a plan: least loss first, each layer replaced once, and none whose map is in use."""
+    """The pairs of a plan: least change first, each layer replaced once, and none whose map is in use."""
     replaced, used = set[str](), set[str]()
     chosen = []
-    for outcome in sorted(outcomes, key=lambda o: (o.loss, -o.psnr)):
+    for outcome in sorted(outcomes, key=lambda o: (-o.psnr, o.loss)):
         pair = outcome.pair
         if pair.b.name in replaced | used or pair.a.name in replaced:
             continue
