@@ -28,7 +28,7 @@ ONES = [[1.0] * 3] * 3
 
 def test_the_field_of_a_convolution_is_its_kernel_turned_round():
     kernel = [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]]
-    slopes = field.gradient(convolution(kernel), torch.rand(2, 3, 7, 7), scale=1)
+    slopes = field.gradient(convolution(kernel), torch.rand(2, 3, 7, 7))
     assert slopes.shape == (2, 3, 7, 7)
     assert slopes[0, 0, 2:5, 2:5].tolist() == kernel  # a correlation reads above what stands above in its kernel
     assert slopes[0, 0].sum() == 45
@@ -39,16 +39,16 @@ def test_the_field_of_a_convolution_is_its_kernel_turned_round():
 
 def test_the_field_of_two_convolutions_by_hand():
     stack = nn.Sequential(convolution(ONES), convolution(ONES))
-    slopes = field.gradient(stack, torch.rand(1, 3, 9, 9), scale=1)[0, 0]
+    slopes = field.gradient(stack, torch.rand(1, 3, 9, 9))[0, 0]
     line = torch.tensor([0, 0, 1, 2, 3, 2, 1, 0, 0.0])
     assert torch.equal(slopes, line[:, None] * line[None, :])
 
 
-def test_the_centre_s_output_is_all_pixels_that_belong_to_it():
+def test_the_centre_is_one_pixel_of_the_output():
     upscale = nn.Upsample(scale_factor=3, mode="nearest")
-    slopes = field.gradient(upscale, torch.rand(1, 3, 4, 5), scale=3)
+    slopes = field.gradient(upscale, torch.rand(1, 3, 4, 5))
     expected = torch.zeros(1, 3, 4, 5)
-    expected[..., 2, 2] = 9
+    expected[..., 2, 2] = 1
     assert torch.equal(slopes, expected)
 
 
@@ -154,7 +154,7 @@ def test_refusals():
     broken = nn.Conv2d(3, 3, 1)
     nn.init.constant_(broken.weight, math.inf)
     with pytest.raises(UserError, match="A derivative of the centre's output is not finite"):
-        field.gradient(broken, torch.rand(1, 3, 4, 4), 1)
+        field.gradient(broken, torch.rand(1, 3, 4, 4))
 
 
 # --- every architecture
@@ -172,10 +172,10 @@ def test_the_derivative_is_that_of_the_output_which_everybody_gets(name):
     torch.manual_seed(0)
     net = models.create(name).requires_grad_(False).double()
     x = torch.rand(1, 3, 15, 16, dtype=torch.float64)
-    slopes = field.gradient(net, x, 4)
+    slopes = field.gradient(net, x)
     assert (slopes != 0).any()
     if not name.startswith(CHOOSES):
         step = 1e-9 * torch.randn_like(x)
         with torch.inference_mode():
-            ends = [net(x + sign * step)[..., 28:32, 32:36].sum() for sign in (1, -1)]
+            ends = [net(x + sign * step)[..., 30, 32].sum() for sign in (1, -1)]
         assert float((slopes * step).sum()) == pytest.approx(float(ends[0] - ends[1]) / 2, rel=1e-3)

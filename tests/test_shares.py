@@ -164,7 +164,9 @@ def test_field_tells_figures_and_knows_them_again(workbench, tmp_path, photograp
         array.unlink()
     assert workbench(*words).err.count(": measured") == 2  # figures alone were kept
     rows = json.loads(workbench(*words, "--json").out)
-    assert [r["measure"] for r in rows] == [*("area-20 area-50 area-90 side-20 side-50 side-90 diffusion".split())]
+    assert [r["measure"] for r in rows] == [
+        *("area-20 area-50 area-90 side-20 side-50 side-90 reach-20 reach-50 reach-90 diffusion".split())
+    ]
     assert all(r["low"] <= r["value"] <= r["high"] and r["trained"] is False for r in rows)
 
 
@@ -172,7 +174,7 @@ def test_a_field_over_images_counts_each_alike(photographs, tmp_path):
     net = trials.network("imdn-x4")
     images = trials.middles(pictures.paths([photographs]), 24, 4)
     found = fields.study(net, images, tmp_path, steps=2)
-    each = [field.energy(field.gradient(net.model, net.given(i), 4)).numpy() for i in images]
+    each = [field.energy(field.gradient(net.model, net.given(i))).numpy() for i in images]
     assert np.allclose(found.energy, sum(each) / 2, atol=1e-7)
     assert found.energy.sum() == pytest.approx(1)
     assert found.patch == 4

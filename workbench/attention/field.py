@@ -47,17 +47,19 @@ class Attribution:
         return diffusion(self.map.sum(0).abs())
 
 
-def gradient(model: nn.Module, x: Tensor, scale: int) -> Tensor:  # (B, 3, H, W) -> the same
-    """Derivatives by the input of the output that belongs to its centre pixel, summed over colours and that pixel.
+def gradient(model: nn.Module, x: Tensor) -> Tensor:  # (B, 3, H, W) -> the same
+    """Derivatives by the input of the output's centre pixel, its colours summed.
 
-    The centre is row H // 2 and column W // 2, which in most windowed networks is the corner of a window: what such a
-    network reaches from there is not what it reaches from the middle of one. A choice of categories (ATD, MambaIRv2)
-    has no derivative; what flows is that of the softmax behind it, as in training.
+    It is one output pixel: the sum of all that belong to an input pixel is little more than that pixel in a trained
+    network, whatever it looked at. The centre is at half the height and half the width, which in most windowed
+    networks is the corner of a window: what such a network reaches from there is not what it reaches from the middle
+    of one. A choice of categories (ATD, MambaIRv2) has no derivative; what flows is that of the softmax behind it, as
+    in training.
     """
-    y, x_ = x.shape[-2] // 2 * scale, x.shape[-1] // 2 * scale
     with torch.enable_grad():
         x = x.detach().clone().requires_grad_()
-        centre = model(x)[..., y : y + scale, x_ : x_ + scale].sum()
+        y = model(x)
+        centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2].sum()
         (slopes,) = torch.autograd.grad(centre, x)
     return _finite(slopes, "of the centre's output")
 

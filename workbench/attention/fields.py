@@ -82,7 +82,7 @@ def study(net: Network, images: Sequence[Image], folder: Path, steps: int = fiel
 def _measure(net: Network, image: Image, folder: Path, steps: int) -> tuple[Sequence[float], Mapping[str, Any]]:
     x = net.given(image)
     black, white = net.range
-    energy = field.energy(field.gradient(net.model, x, net.variant.scale))
+    energy = field.energy(field.gradient(net.model, x))
     found = field.attribute(net.model, x, steps, reach=white - black)
     array = np.stack([energy.numpy(), found.map.sum(0).double().numpy()]).astype(np.float32)
     areas = [field.area(energy, share) for share in field.SHARES]
@@ -103,14 +103,21 @@ def read(net: Network, images: Sequence[Image], records: Sequence[Record], array
     diffusions = np.array([r.details["diffusion"] for r in records])
     drawn = trials.draws(len(images)) if len(images) > 1 else np.zeros((0, 1), dtype=np.int64)
     figures = []
-    resampled = [torch.from_numpy(energies[d].mean(0)) for d in drawn[:SORTED]]
+    norms = np.sqrt(energies)
+    norms /= np.maximum(norms.sum((1, 2), keepdims=True), np.finfo(np.float64).tiny)
     mean = torch.from_numpy(energies.mean(0))
-    for name, of in (("area", field.area), ("side", field.side)):
+    for name, maps, of in (
+        ("area", energies, field.area),
+        ("side", energies, field.side),
+        ("reach", norms, field.area),
+    ):
+        whole = torch.from_numpy(maps.mean(0))
+        resampled = [torch.from_numpy(maps[d].mean(0)) for d in drawn[:SORTED]]
         for share in field.SHARES:
             low, high = trials.interval(np.array([float(of(m, share)) for m in resampled]), len(images))
-            unit = "LR pixels" if name == "area" else "LR pixels a side"
+            unit = "LR pixels a side" if name == "side" else "LR pixels"
             what = f"{name}-{share * 100:.0f}"
-            figures.append(Figure(what, float(of(mean, share)), low, high, len(images), net.trained, unit))
+            figures.append(Figure(what, float(of(whole, share)), low, high, len(images), net.trained, unit))
     low, high = trials.interval(diffusions[drawn].mean(1), len(images))
     figures.append(Figure("diffusion", float(diffusions.mean()), low, high, len(images), net.trained, "of 100"))
     return Fields(

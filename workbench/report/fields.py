@@ -38,10 +38,11 @@ def _line(figure: Figure, found: Fields) -> str:
     told = {
         "area": f"{share} % of the centre's gradient energy lies in",
         "side": f"{share} % of it in a square around the centre of",
+        "reach": f"{share} % of the gradient's norm, where energy is its square, in",
         "diffusion": "diffusion index of LAM",
     }[name]
     ends = "" if figure.low is None else f" [{figure.low:.4g}, {figure.high:.4g}]"
-    part = f", {100 * figure.value / found.crop**2:.1f} % of the crop" if name == "area" else ""
+    part = f", {100 * figure.value / found.crop**2:.1f} % of the crop" if name in ("area", "reach") else ""
     return f"  {told} {figure.value:.4g}{ends} {figure.unit}{part}"
 
 

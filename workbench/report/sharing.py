@@ -208,8 +208,9 @@ def _curve(panel: Any, found: Shares) -> None:
     )  # fmt: skip
     panel.axhline(found.bound, color="#555555", linewidth=1, linestyle="--", label=f"bound, {found.bound:g} dB")
     if found.kept:
+        told = "1 layer" if within == 2 else f"{within - 1} layers"
         panel.annotate(
-            f"{len(found.kept)} layers", (saved_share[within - 1], losses[within - 1]), xytext=(-6, 8),
+            told, (saved_share[within - 1], losses[within - 1]), xytext=(-6, 8),
             textcoords="offset points", ha="right", fontsize=8,
         )  # fmt: skip
     panel.set_xlabel("multiply-adds saved, % of the network at HR 1280×720")
