@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from workbench.attention.shares import Outcome, Shares, Step
 
 SHOWN = 20
-"""Pairs that the text lists: those that lose least."""
+"""Pairs that the text lists: those that change the output least."""
 
 ALIKE = 140.0
 """dB to the untouched output from which nothing but rounding is left."""
@@ -27,7 +27,7 @@ NAMED = 30
 
 
 def text(found: Shares) -> str:
-    """What is lost and saved, the pairs that lose least first, then the plan."""
+    """What is lost and saved, the pairs that change the output least first, then the plan."""
     rolled = sum(o.pair.rolled for o in found.outcomes)
     lines = [
         f"{found.title}: {len(found.outcomes)} legal pairs on {_counted(found)} of {found.crop}x{found.crop} LR pixels;"
@@ -86,7 +86,7 @@ def _counted(found: Shares) -> str:
 
 def _pairs(found: Shares) -> list[str]:
     head = ("map of", "in place of that of", "", "dB lost", "95 % interval", "dB to untouched", "saves", "time >=")
-    ordered = sorted(found.outcomes, key=lambda o: (o.loss, -o.psnr))
+    ordered = sorted(found.outcomes, key=lambda o: (-o.psnr, o.loss))
     table = [head]
     for o in ordered[:SHOWN]:
         ends = "" if o.low is None or o.high is None else f"{_db(o.low)} to {_db(o.high)}"
@@ -104,7 +104,7 @@ def _pairs(found: Shares) -> list[str]:
         )
     lines = _aligned(table)
     left = len(ordered) - SHOWN
-    return [*lines, f"and {left} more, to {_db(ordered[-1].loss)} dB lost"] if left > 0 else lines
+    return [*lines, f"and {left} more, to {_db(max(o.loss for o in ordered))} dB lost"] if left > 0 else lines
 
 
 def _plan(found: Shares) -> list[str]:
