@@ -197,8 +197,8 @@ def test_large_arrays_lie_beside_the_records_and_come_back_or_are_refused(tmp_pa
     name = sidefiles.put(tmp_path, array)
     assert sidefiles.put(tmp_path, array) == name
     assert np.array_equal(sidefiles.get(tmp_path, name), array)
-    path = tmp_path / "arrays" / f"{name}.npy"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    path = tmp_path / "arrays" / f"{name}.npy.gz"
+    path.write_bytes(path.read_bytes()[:-9] + b"x" * 9)
     with pytest.raises(UserError, match=r"was changed since it was written\. Remove it, and measure again"):
         sidefiles.get(tmp_path, name)
     path.unlink()
@@ -249,8 +249,7 @@ def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, fold
 
 def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folder, tmp_path):
     words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--results", tmp_path)
-    kinds = ("cosine", "profile", "js")
-    ran = workbench("attention", "swinir-light-x4", *words, *(w for kind in kinds for w in ("--measure", kind)))
+    ran = workbench("attention", "swinir-light-x4", *words, "--measure", "js", "--measure", "averaged")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("swinir-light-x4, untrained, 16x16 pixels from the 1 image; mean")
     assert re.search(r"js: 22 neighbours took .* s an image; all 132 pairs \(--all-pairs\) would take about", ran.err)
@@ -259,11 +258,24 @@ def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folde
         rows = list(csv.DictReader(lines))
     assert {r["trained"] for r in rows} == {"False"}
     drawn = {p.name for p in (tmp_path / "figures").glob("*.svg")}
-    kinds = ("cosine", "neighbours", "profile", "profiles")
+    kinds = ("neighbours", "averaged")
     assert drawn == {f"{stem}-{kind}.svg" for kind in kinds}  # js is of neighbours only: a curve
     for path in (tmp_path / "figures").glob("*.svg"):
         assert "swinir-light-x4, untrained" in path.read_text()
-    assert "g0.b1 (shifted)" in (tmp_path / "figures" / f"{stem}-cosine.svg").read_text()
+    assert "g0.b1 (shifted)" in (tmp_path / "figures" / f"{stem}-averaged.svg").read_text()
+
+
+def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
+    crops = pictures.crops([folder / "a.png"], 16, None)
+    answers = study.run(swin, crops, measures.find(["profile"]), tmp_path, tell=lambda told: None)
+    (table,) = reading.tables(swin, answers, tmp_path)
+    profiles = reading.profiles(answers, tmp_path)
+    assert profiles.shape == (24, 15, 15)
+    assert profiles.sum((1, 2)) == pytest.approx(np.ones(24), abs=1e-5)
+    profiles[2:] = np.nan
+    drawn = report.offsets(table, profiles)
+    assert [axes.get_title() for axes in drawn.axes[:2]] == ["g0.b0", "g0.b1 (shifted)"]
+    assert len(drawn.axes) == 3  # with the scale of colours
 
 
 def test_trained_weights_are_said_and_told_apart(workbench, folder, tmp_path):

@@ -108,7 +108,8 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
         (tmp_path / line.name).write_bytes(line.read_bytes())
     records = () if "records" not in options else ("--records", tmp_path)
     assert options.get("records") is None
-    ran = workbench(*typed, *records)
+    results = () if "results" not in options else ("--results", tmp_path)
+    ran = workbench(*typed, *records, *results)
     assert ran.code == 0, ran.err
     assert ran.out
 

@@ -239,6 +239,10 @@ def test_neighbours_are_the_next_of_the_same_kind_that_can_be_compared():
         ("g0.b0", "g0.b1"),
         ("g0.b1", "g0.b2"),
     ]
+    hit = attention.layers(models.create("hit-srf-x4", device="meta"))
+    blocks = [(a.name, b.name) for a, b in measures.neighbours(measures.MEASURES["cka"], hit)]
+    assert blocks[5] == ("g0.b5", "g1.b0")
+    assert len(blocks) == 23  # features are of blocks, not of the two attentions in each
     elan = attention.layers(models.create("elan-light-x4", device="meta"))
     assert ("g0.b0.w4", "g0.b1.w4") in [
         (a.name, b.name) for a, b in measures.neighbours(measures.MEASURES["profile"], elan)

@@ -1,9 +1,11 @@
-"""Arrays too large for a line of a record: files beside the records, named by the hash of their content."""
+"""Arrays too large for a line of a record: files beside the records, named by the hash of what they unpack to."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ def put(records: Path, array: NDArray[Any]) -> str:
     name = hashlib.sha256(out.getvalue()).hexdigest()
     path = _path(records, name)
     if not path.exists():
-        store.replace(path, out.getvalue())
+        store.replace(path, gzip.compress(out.getvalue(), mtime=0))
     return name
 
 
@@ -36,12 +38,16 @@ def get(records: Path, name: str) -> NDArray[Any]:
 
     path = _path(records, name)
     try:
-        content = path.read_bytes()
+        packed = path.read_bytes()
     except OSError as error:
         raise UserError(
             f"Cannot read {path}, which a record names: {error.strerror}. Bring the folder {FOLDER} along with the"
             " records, or measure again with --force."
         ) from None
+    try:
+        content = gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error):
+        content = b""
     if hashlib.sha256(content).hexdigest() != name:
         raise UserError(f"{path} was changed since it was written. Remove it, and measure again with --force.")
     array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
@@ -54,4 +60,4 @@ def there(records: Path, name: str) -> bool:
 
 
 def _path(records: Path, name: str) -> Path:
-    return records / FOLDER / f"{name}.npy"
+    return records / FOLDER / f"{name}.npy.gz"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from workbench.spec import UserError, unknown
 
@@ -140,6 +141,9 @@ def _profiles(a: Layer, b: Layer) -> str | None:
 
 def neighbours(measure: Measure, layers: Sequence[Layer]) -> list[tuple[Layer, Layer]]:
     """Every layer with the next one that the measure can compare it with and whose kind of attention is the same."""
+    if measure.name == "cka":  # features are those of blocks, whatever attention is in them
+        blocks = list({layer.block: layer for layer in reversed(layers)}.values())[::-1]
+        return list(pairwise(blocks))
     pairs = []
     for i, a in enumerate(layers):
         for b in layers[i + 1 :]:

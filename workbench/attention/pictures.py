@@ -52,21 +52,33 @@ def paths(named: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
+def check(images: Sequence[Path], side: int, scale: int | None) -> None:
+    """Refuse images too small for a crop, before anything is measured of the others."""
+    small = []
+    for path in images:
+        height, width = (length // (scale or 1) for length in files.size(path))
+        if min(height, width) < side:
+            small.append((path, width, height))
+    if small:
+        path, width, height = small[0]
+        what = "its low resolution is" if scale is not None else "it is"
+        most = min(min(width, height) for _, width, height in small) // 16 * 16
+        others = f" So {'is' if len(small) == 2 else 'are'} {len(small) - 1} more." if len(small) > 1 else ""
+        mend = f"Leave out what is too small, or --crop {most}." if most else "Leave out what is too small."
+        raise UserError(
+            f"{path} is too small for a crop of {side}x{side} LR pixels: {what} {width}x{height}.{others} {mend}"
+        )
+
+
 def crops(images: Sequence[Path], side: int, scale: int | None) -> Iterator[Crop]:
     """The middle of each image, `side` pixels wide and high; of its low resolution if a scale is given.
 
     The low resolution is MATLAB's bicubic. Without a scale the image is taken for one.
     """
+    check(images, side, scale)
     for path in images:
         image = files.read(path)
         if scale is not None:
             image = resize.low(image, scale)
-        height, width = image.shape[:2]
-        if min(height, width) < side:
-            what = "its low resolution is" if scale is not None else "it is"
-            raise UserError(
-                f"{path} is too small for a crop of {side}x{side} LR pixels: {what} {width}x{height}."
-                f" Take larger images, or --crop {min(height, width) // 16 * 16 or 8}."
-            )
-        top, left = (height - side) // 2, (width - side) // 2
+        top, left = ((length - side) // 2 for length in image.shape[:2])
         yield Crop(path.stem, np.ascontiguousarray(image[top : top + side, left : left + side]))

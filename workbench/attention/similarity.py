@@ -148,13 +148,13 @@ def profile(average: Tensor, geometry: Geometry) -> Tensor:
     """
     assert geometry.window is not None
     w, cell = geometry.window, geometry.cell
-    heads = average.shape[0]
-    by_pixel = average.double().view(heads, w, w, w // cell, w // cell) / cell**2
-    by_pixel = by_pixel.repeat_interleave(cell, 3).repeat_interleave(cell, 4)
-    out = torch.zeros(heads, 2 * w - 1, 2 * w - 1, dtype=torch.float64)
-    for y in range(w):
-        for x in range(w):
-            out[:, w - 1 - y : 2 * w - 1 - y, w - 1 - x : 2 * w - 1 - x] += by_pixel[:, y, x]
+    by_pixel = average.double().view(-1, w**2, w // cell, w // cell) / cell**2
+    by_pixel = by_pixel.repeat_interleave(cell, 2).repeat_interleave(cell, 3).flatten(1)
+    axis = torch.arange(w)
+    apart = axis - axis[:, None] + w - 1  # [query, key]
+    to = apart[:, None, :, None] * (2 * w - 1) + apart[None, :, None, :]
+    out = torch.zeros(len(by_pixel), (2 * w - 1) ** 2, dtype=torch.float64)
+    out = out.index_add_(1, to.flatten(), by_pixel).view(-1, 2 * w - 1, 2 * w - 1)
     return out / w**2
 
 

@@ -149,7 +149,7 @@ class _Streams:
             _fill(self.found.values, "averaged", [self.index[layer.name] for layer in group], by_head)
 
     def _profiles(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
-        profiles = {x.name: similarity.profile(averages[x.name], x.geometry).mean(0) for x in known}
+        profiles = {x.name: similarity.profile(averages[x.name].mean(0, keepdim=True), x.geometry)[0] for x in known}
         self._keep(profiles)
         for a, b in combinations_with_replacement(known, 2):
             if why_not(MEASURES["profile"], a, b) is None:

@@ -198,6 +198,9 @@ def _sequences(table: Table) -> dict[str, list[tuple[int, Any]]]:
     for i, entry in entries:
         if math.isfinite(table.value[entry]):
             layer = table.layers[i]
+            if table.measure.name == "cka":
+                found.setdefault("features", []).append((i, entry))
+                continue
             kind = layer.geometry.kind + (f" {layer.geometry.window}" if layer.geometry.window else "")
             j = entry[-1]
             same = table.layers[j].geometry.shift == layer.geometry.shift
