@@ -35,6 +35,10 @@ def text(found: Shares) -> str:
     ]
     if rolled:
         lines.append(f"in {rolled} of them (~) one raster of windows is rolled: the map of window w goes to window w")
+    if any(not o.pair.a.geometry.softmax for o in found.outcomes):
+        lines.append(
+            "correlations have no common scale: a map much smaller than the one it replaces is as good as none"
+        )
     lines += [f"not tried: {n} pairs, {why}" for why, n in found.refused.items()]
     lines += ["", *_pairs(found), "", *_plan(found)]
     return "\n".join(lines) + "\n"
