@@ -50,7 +50,9 @@ def pairs(found: Sequence[Layer], shapes: Shapes) -> tuple[list[Pair], Counter[s
     also where one of the two rasters is rolled by half a window: those windows hold other pixels, though their
     neighbours, and what the map then says is which offsets to look at. Refused is what would say nothing: maps of
     another shape, or whose columns are other things in each layer (entries of another group's dictionary, tokens in
-    the order of another layer's categories).
+    the order of another layer's categories). HiT-SR's correlations are no distributions, may be of another magnitude in
+    each group (1e4 apart with the published weights), and are not scaled: a map that is much smaller than the one it
+    replaces leaves little more than no map at all would.
     """
     legal: list[Pair] = []
     refused: Counter[str] = Counter()

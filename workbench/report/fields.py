@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from workbench.attention.fields import Fields, Figure
 
-DECADES = 5
+DECADES = 8
 """Of the receptive field that are drawn, down from its largest part."""
 
 SHOWN = 3
