@@ -54,5 +54,10 @@ def get(records: Path, name: str) -> NDArray[Any]:
     return array
 
 
+def there(records: Path, name: str) -> bool:
+    """Whether there is an array of that name; records can be kept without."""
+    return _path(records, name).exists()
+
+
 def _path(records: Path, name: str) -> Path:
     return records / FOLDER / f"{name}.npy.gz"

@@ -95,7 +95,9 @@ class GMSA(nn.Module):
         self.project_inp = nn.Sequential(nn.Conv2d(CHANNELS, projected, 1), nn.BatchNorm2d(projected))
         self.project_out = nn.Conv2d(CHANNELS, CHANNELS, 1)
         self.maps = nn.ModuleList(
-            MapPoint("window", w, w // 2 if shifted else 0, role=f"w{w}", handed_on=f"w{w}", reuses=not asks)
+            MapPoint(
+                "window", w, w // 2 if shifted else 0, role=f"w{w}", handed_on=f"w{w}", reuses=not asks, masked=False
+            )
             for w in WINDOWS
         )
 

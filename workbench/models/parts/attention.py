@@ -33,6 +33,7 @@ class MapPoint(nn.Module):
         role: str = "",
         handed_on: str | None = None,
         reuses: bool = False,
+        masked: bool = True,
     ):
         super().__init__()
         self.kind = kind
@@ -53,6 +54,8 @@ class MapPoint(nn.Module):
         """The name under which one layer's map reaches the layers that reuse it; None where a map is used once."""
         self.reuses = reuses
         """Whether its map is the last one before it that was handed on under that name, and not made here."""
+        self.masked = masked and shift > 0
+        """Whether keys from beyond the image's edge, which the roll brought near, are masked."""
 
     @property
     def watched(self) -> bool:
