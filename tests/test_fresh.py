@@ -30,7 +30,7 @@ def inside(*words):
 
 
 def test_each_is_new_and_they_share_a_server_that_has_imported_and_done_nothing():
-    one, other = (fresh.call(inside, word, imports=execute._imports()) for word in ("one", "other"))
+    one, other = (fresh.call(inside, word, imports=execute.imports()) for word in ("one", "other"))
     assert (one["words"], other["words"]) == (["one"], ["other"])
     assert len({one["pid"], other["pid"], os.getpid(), one["server"]}) == 4
     assert one["server"] == other["server"]

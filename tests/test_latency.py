@@ -179,7 +179,8 @@ def test_a_measured_time_stands_beside_the_printed_one_with_its_machine(make_rec
     record = make_record("rcan-x4", "latency", values=(0.3, 0.1, 0.2), unit="seconds", machine="a GPU")
     cell = judge.cell(table, row, column, store.Contents((record,), ()).newest())
     assert cell.measured == pytest.approx(200)
-    assert cell.why == "200 ms on a GPU: another machine's figures compare as ratios of networks only"
+    command = "workbench measure esc-x4 --probe latency --protocol esc+flex"
+    assert cell.why == f"200 ms on a GPU; for its ratio ESC is missing: {command}"
     without = judge.cell(table, row, column, {})
     assert (without.measured, without.verdict) == (None, "not measured")
     assert without.why == "needs a CUDA GPU: workbench measure rcan-x4 --probe latency --protocol esc"
@@ -198,5 +199,5 @@ def test_people_read_the_figure_with_its_interval(workbench, tmp_path, quick):
 def test_measure_takes_no_time_unless_asked(workbench, tmp_path):
     workbench("measure", "imdn-x4", "--records", tmp_path)
     assert {r.probe for r in store.read(tmp_path).records} == {
-        name for name, probe in PROBES.items() if not probe.across and not probe.timed
+        name for name, probe in PROBES.items() if not probe.across and not probe.real
     }
