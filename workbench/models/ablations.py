@@ -33,6 +33,8 @@ class Ablation:
     """What tells it from the others of its panel; empty where there is one."""
     points: tuple[Point, ...]
     """In the order of the axis."""
+    fused: bool
+    """Whether its networks have a fused attention kernel, flex, beside the plain one."""
 
     def model_at(self, point: Point) -> str:
         """The name of a point's network without its scale."""
@@ -41,7 +43,7 @@ class Ablation:
 
 def _line(model: str, axis: str, setting: str, stem: str, official: int, values: tuple[int, ...]) -> Ablation:
     points = (Point(v, "" if v == official else f"{stem}{v}", {} if v == official else {setting: v}) for v in values)
-    return Ablation(model, axis, "", tuple(points))
+    return Ablation(model, axis, "", tuple(points), fused=True)
 
 
 def _laid_aside(model: str, sharing: bool) -> Ablation:
@@ -55,7 +57,7 @@ def _laid_aside(model: str, sharing: bool) -> Ablation:
             settings["aside"] = aside
         points.append(Point(aside, "-".join(names), settings))
     line = "maps shared" if sharing else "every group makes its own"
-    return Ablation(model, "channels laid aside at each step", line, tuple(points))
+    return Ablation(model, "channels laid aside at each step", line, tuple(points), fused=False)
 
 
 ABLATIONS = (
