@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import store
-from workbench.curves import COSTS, Curve, Network
+from workbench.curves import COSTS, Cost, Curve, Network
 
 from .plots import MARKERS, OKABE_ITO, STYLE, keep
 
@@ -113,28 +113,31 @@ def draw(curves: Sequence[Curve]) -> matplotlib.figure.Figure:
         rows.setdefault((curve.ablation.model, curve.ablation.axis), []).append(curve)
     costs = [c for c in COSTS if not c.flex and any(c.id in n.costs for curve in curves for n in curve.networks)]
     with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(3.1 * max(2, len(costs)) + 0.4, 2.35 * len(rows) + 0.9), layout="constrained")
-        panels = canvas.subplots(len(rows), max(1, len(costs)), squeeze=False)
-        for line, ((model, axis), some) in zip(panels, rows.items(), strict=True):
-            for panel, cost in zip(line, costs, strict=False):
-                for k, curve in enumerate(some):
-                    _line(panel, curve, cost.id, k, dashed=False, label=curve.ablation.line or "plain attention")
-                    if cost.id == "planned":
-                        _line(panel, curve, "planned_flex", k + 1, dashed=True, label="flex attention")
-                how = f" ({some[0].timed})" if cost.id == "latency" else ""
-                panel.set_title(f"{cost.title}, {cost.unit}{how}", fontsize=9)
-                _axes(panel, some)
-            line[0].set_ylabel(model, fontsize=9)
-            line[0].set_xlabel(axis, loc="left")
-            handles, labels = line[min(2, len(costs) - 1)].get_legend_handles_labels()
-            if len(labels) > 1:
-                line[min(2, len(costs) - 1)].legend(handles, labels, fontsize=7.5)
+        canvas = Canvas(figsize=(3.1 * max(2, len(costs)) + 0.4, 2.35 * len(rows) + 0.7), layout="constrained")
+        parts = canvas.subfigures(len(rows), 1, squeeze=False)[:, 0]
+        for part, ((model, axis), some) in zip(parts, rows.items(), strict=True):
+            panels = part.subplots(1, max(1, len(costs)), squeeze=False)[0]
+            for panel, cost in zip(panels, costs, strict=False):
+                _panel(panel, some, cost)
+            part.suptitle(f"{model}: {axis}", x=0.012, ha="left", fontsize=9, fontweight="bold")
         scale, protocol = curves[0].scale, curves[0].protocol
         canvas.suptitle(
             f"What ideas cost at ×{scale}, protocol {protocol}; filled: the official network", x=0.01, ha="left",
             fontsize=11,
         )  # fmt: skip
         return canvas
+
+
+def _panel(panel: Any, curves: Sequence[Curve], cost: Cost) -> None:
+    """One quantity of the curves of one axis; who is who is said in the first that has several lines."""
+    for k, curve in enumerate(curves):
+        _line(panel, curve, cost.id, k, dashed=False, label=curve.ablation.line or "plain attention")
+        if cost.id == "planned":
+            _line(panel, curve, "planned_flex", len(curves) + k, dashed=True, label="flex attention")
+    panel.set_title(f"{cost.title}, {cost.unit}{f' ({curves[0].timed})' if cost.id == 'latency' else ''}", fontsize=9)
+    _axes(panel, curves)
+    if len(panel.get_legend_handles_labels()[1]) > 1 and cost.id == ("params" if len(curves) > 1 else "planned"):
+        panel.legend(fontsize=7.5)
 
 
 def _line(panel: Any, curve: Curve, cost: str, k: int, dashed: bool, label: str) -> None:
@@ -160,9 +163,12 @@ def _axes(panel: Any, curves: Sequence[Curve]) -> None:
     panel.set_xticks([], minor=True)
     values = [y for line in panel.get_lines() for y in line.get_ydata()]
     if values and max(values) > 8 * min(values):
-        panel.set_yscale("log")
+        from matplotlib.ticker import LogLocator, NullFormatter
+
+        panel.set(yscale="log", ylim=(min(values) / 1.5, max(values) * 1.5))
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        panel.yaxis.set_minor_formatter(lambda value, _: "")
+        panel.yaxis.set_minor_formatter(NullFormatter())
     else:
         panel.set_ylim(0, 1.08 * max(values, default=1.0))
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
