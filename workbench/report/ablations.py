@@ -204,5 +204,6 @@ def _row(curve: Curve, network: Network) -> list[str]:
 def _clocks(curves: Sequence[Curve]) -> list[str]:
     """Under which protocol latencies were taken, or how they are."""
     timed = sorted({c.timed for c in curves if "latency" in _shown(c)})
-    told = [f"Latency of this machine, protocol {name}." for name in timed]
+    marked = "; ‡ while it was disturbed" if any(n.disturbed for c in curves for n in c.networks) else ""
+    told = [f"Latency of this machine, protocol {name}{marked}." for name in timed]
     return told or ["No latency of these networks was measured on this machine: workbench ablate ... --latency."]
