@@ -164,7 +164,6 @@ def test_results_that_cannot_be_written_are_told_before_anything_is_measured(wor
 
 def test_the_command_measures_what_is_missing_once(workbench, monkeypatch, tmp_path):
     monkeypatch.setattr(curves, "ABLATIONS", (WINDOW, ASIDE))
-    monkeypatch.setattr(curves.read, "__defaults__", ((WINDOW, ASIDE), models.SCALES))
     records = tmp_path / "records"
     ran = workbench("ablate", "esc", "--scale", "4", "--scale", "4", "--records", records)
     assert ran.code == 0, ran.err

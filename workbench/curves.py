@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -89,11 +90,10 @@ def scales(asked: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(asked)))
 
 
-def requests(chosen: Iterable[Ablation], at: Iterable[int], protocol: str, timed: bool) -> list[execute.Request]:
+def requests(chosen: Iterable[Ablation], at: Sequence[int], protocol: str, timed: bool) -> list[execute.Request]:
     """What has to be known for the curves of ablations; latencies only if they are wanted."""
     asked: dict[str, execute.Request] = {}
-    pairs = [(ablation, scale) for ablation in chosen for scale in at]
-    for ablation, scale in pairs:
+    for ablation, scale in itertools.product(chosen, at):
         ways = [(c.probe, _way(c, protocol)) for c in _costs(ablation, protocol) if c.probe != "latency"]
         ways += [("latency", clock(protocol))] if timed else []
         for name in _names(ablation, scale):
@@ -105,12 +105,12 @@ def requests(chosen: Iterable[Ablation], at: Iterable[int], protocol: str, timed
 def read(
     known: Mapping[str, Record],
     protocol: str,
-    chosen: Iterable[Ablation] = ABLATIONS,
-    at: Iterable[int] = models.SCALES,
+    chosen: Iterable[Ablation] | None = None,
+    at: Sequence[int] = models.SCALES,
 ) -> list[Curve]:
-    """The curves of which a record says something, in the order of the ablations."""
+    """The curves of which a record says something, of those chosen or of all, in the order of the ablations."""
     curves = []
-    for ablation in chosen:
+    for ablation in ABLATIONS if chosen is None else chosen:
         for scale in at:
             curve = _curve(ablation, scale, protocol, known)
             if any(network.costs for network in curve.networks) or curve.without:
