@@ -67,6 +67,7 @@ def test_a_curve_holds_costs_in_units_and_as_multiples_of_the_official_network(k
     assert official.costs == {"params": 1000.0, "macs": 149.0, "planned": 2000.0, "planned_flex": 200.0, "latency": 500}
     assert set(official.times.values()) == {1.0}
     assert (curve.timed, official.disturbed, small.disturbed) == ("cpu", True, False)
+    assert (official.interval, small.interval) == ((500.0, 500.0), None)
     assert curve.without == ("macs of esc-window64-x4: failed: RuntimeError: no",)
 
 
@@ -95,7 +96,9 @@ def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
         ["64", "esc-window64-x4", "–", "–", "–", "–", "–", "–"],
     ]  # fmt: skip
     assert shown[5] == "  macs of esc-window64-x4: failed: RuntimeError: no"
-    assert shown[-2:] == [report.NOTE, "Latency of this machine, protocol cpu; ‡ while it was disturbed."]
+    assert shown[-2] == report.NOTE
+    assert shown[-1].startswith("Latency of this machine, protocol cpu: HR 128x128 (LR 32x32 at x4), float32, batch 1")
+    assert shown[-1].endswith("windows wider than it are mostly edge. ‡: the machine was disturbed.")
 
 
 def test_files_are_the_same_bytes_each_time_and_hold_the_same_figures(known, tmp_path):
@@ -131,6 +134,7 @@ def test_a_picture_has_a_panel_for_each_axis_and_cost_and_fills_the_official_poi
     assert panels[0].get_xscale() == "log"
     assert panels[2].get_yscale() == "log"
     assert panels[0].get_ylim()[0] == 0
+    assert [t.get_text() for t in panels[3].texts] == ["‡"]
     assert [t.get_text() for t in panels[2].get_legend().get_texts()] == ["plain attention", "flex attention"]
 
 

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from workbench import execute, here, models, protocols
+from workbench import execute, here, models, protocols, ratios
 from workbench.models.ablations import ABLATIONS, Ablation
 from workbench.spec import Record, UserError, unknown
 
@@ -51,6 +51,8 @@ class Network:
     costs: Mapping[str, float]
     times: Mapping[str, float]
     """The same as multiples of the official network's."""
+    interval: tuple[float, float] | None
+    """Ends of that of its latency, in the same unit."""
     disturbed: bool
     """Whether the machine was kept from its best while it was timed."""
 
@@ -153,10 +155,19 @@ def _curve(ablation: Ablation, scale: int, protocol: str, known: Mapping[str, Re
                 not point.name,
                 {c.id: mine[c.id].value / c.factor for c in COSTS if c.id in mine},
                 {id: r.value / base[id].value for id, r in mine.items() if id in base},
+                _interval(mine.get("latency")),
                 "latency" in mine and bool(here.disturbed(mine["latency"])),
             )
         )
     return Curve(ablation, scale, protocol, timed, tuple(networks), tuple(without))
+
+
+def _interval(record: Record | None) -> tuple[float, float] | None:
+    if record is None:
+        return None
+    (factor,) = (c.factor for c in COSTS if c.id == "latency")
+    low, high = ratios.interval(record)
+    return low / factor, high / factor
 
 
 def _names(ablation: Ablation, scale: int) -> list[str]:

@@ -13,6 +13,7 @@ from workbench import store
 from workbench.curves import COSTS, Cost, Curve, Network
 
 from .plots import MARKERS, OKABE_ITO, STYLE, keep
+from .times import conditions
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -41,6 +42,8 @@ def as_objects(curves: Sequence[Curve]) -> list[dict[str, Any]]:
             **{f"{c.id}_{c.unit}": network.costs.get(c.id) for c in COSTS},
             **{f"{c.id}_times": network.times.get(c.id) for c in COSTS},
             "plain_over_flex": network.saved,
+            "latency_low_ms": network.interval and network.interval[0],
+            "latency_high_ms": network.interval and network.interval[1],
             "latency_protocol": curve.timed if "latency" in network.costs else None,
             "latency_disturbed": network.disturbed if "latency" in network.costs else None,
         }
@@ -121,10 +124,9 @@ def draw(curves: Sequence[Curve]) -> matplotlib.figure.Figure:
                 _panel(panel, some, cost)
             part.suptitle(f"{model}: {axis}", x=0.012, ha="left", fontsize=9, fontweight="bold")
         scale, protocol = curves[0].scale, curves[0].protocol
-        canvas.suptitle(
-            f"What ideas cost at ×{scale}, protocol {protocol}; filled: the official network", x=0.01, ha="left",
-            fontsize=11,
-        )  # fmt: skip
+        told = f"What ideas cost at ×{scale}, protocol {protocol}; filled: the official network"
+        told += "; ‡: the machine was disturbed" if any(n.disturbed for c in curves for n in c.networks) else ""
+        canvas.suptitle(told, x=0.01, ha="left", fontsize=11)
         return canvas
 
 
@@ -150,6 +152,11 @@ def _line(panel: Any, curve: Curve, cost: str, k: int, dashed: bool, label: str)
         markerfacecolor="white", label=label, **style,
     )  # fmt: skip
     for network in known:
+        if cost == "latency" and network.interval:
+            panel.plot([network.at] * 2, network.interval, color=style["color"], linewidth=1, alpha=0.6)
+            if network.disturbed:
+                top = (network.at, network.interval[1])
+                panel.annotate("‡", top, (0, 2), textcoords="offset points", ha="center", fontsize=7.5)
         if network.official:
             panel.plot(network.at, network.costs[cost], linestyle="", zorder=3, **style)
 
@@ -204,6 +211,11 @@ def _row(curve: Curve, network: Network) -> list[str]:
 def _clocks(curves: Sequence[Curve]) -> list[str]:
     """Under which protocol latencies were taken, or how they are."""
     timed = sorted({c.timed for c in curves if "latency" in _shown(c)})
-    marked = "; ‡ while it was disturbed" if any(n.disturbed for c in curves for n in c.networks) else ""
-    told = [f"Latency of this machine, protocol {name}{marked}." for name in timed]
+    marked = " ‡: the machine was disturbed." if any(n.disturbed for c in curves for n in c.networks) else ""
+    scales = sorted({c.scale for c in curves})
+    told = [
+        f"Latency of this machine, {conditions(name, scales)}. Where that is another input than that of the other "
+        f"columns, windows wider than it are mostly edge.{marked}"
+        for name in timed
+    ]
     return told or ["No latency of these networks was measured on this machine: workbench ablate ... --latency."]
