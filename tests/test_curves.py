@@ -101,6 +101,15 @@ def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
     assert shown[-1].endswith("windows wider than it are mostly edge. ‡: the machine was disturbed.")
 
 
+def test_of_many_reasons_the_first_are_told(make_record):
+    records = [make_record(n, p, status="unsupported", reason=f"no {p}") for n in ("esc-x4", "esc-window16-x4")
+               for p in ("params", "macs", "planned-memory")]  # fmt: skip
+    shown = report.text(curves.read(store.Contents(tuple(records), ()).newest(), "esc", [WINDOW], [4]))
+    assert "  macs of esc-x4: unsupported: no macs\n" in shown
+    assert shown.count("unsupported") == 3
+    assert "  and 3 more without a value\n" in shown
+
+
 def test_files_are_the_same_bytes_each_time_and_hold_the_same_figures(known, tmp_path):
     every = curves.read(known, "esc", [WINDOW])
     paths = report.write(every, every, tmp_path)
@@ -148,6 +157,7 @@ def test_a_picture_has_a_panel_for_each_axis_and_cost_and_fills_the_official_poi
         (("ecs",), "No ablations of 'ecs'. Did you mean 'esc'"),
         (("esc", "--scale", "5"), "--scale was given 5; the networks have 2, 3, 4."),
         (("esc", "--protocol", "ecs"), "No protocol 'ecs'."),
+        (("asid", "--protocol", "esc+flex"), "No ablations of asid under esc+flex: it has no attention 'flex'. Known"),
         ((), "Missing argument 'FAMILY'."),
     ],
 )

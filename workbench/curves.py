@@ -95,7 +95,13 @@ def scales(asked: Sequence[int]) -> tuple[int, ...]:
 def requests(chosen: Iterable[Ablation], at: Sequence[int], protocol: str, timed: bool) -> list[execute.Request]:
     """What has to be known for the curves of ablations; latencies only if they are wanted."""
     asked: dict[str, execute.Request] = {}
+    attention = protocols.find(protocol).build.attention
     for ablation, scale in itertools.product(chosen, at):
+        if attention not in (known := models.supported(f"{ablation.model}-x{scale}")):
+            raise UserError(
+                f"No ablations of {ablation.model} under {protocol}: it has no attention {attention!r}. Known for it:"
+                f" {', '.join(known)}; name a protocol with one of these."
+            )
         ways = [(c.probe, _way(c, protocol)) for c in _costs(ablation, protocol) if c.probe != "latency"]
         ways += [("latency", clock(protocol))] if timed else []
         for name in _names(ablation, scale):

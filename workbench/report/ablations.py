@@ -27,6 +27,10 @@ NOTE = (
 )
 
 
+TOLD = 3
+"""Reasons that stand below a curve."""
+
+
 def as_objects(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """One object for each network of each curve; the unit of a cost is in its key."""
     return [
@@ -69,7 +73,7 @@ def text(curves: Sequence[Curve]) -> str:
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines += [f"{_name(curve)}, protocol {curve.protocol}"]
         lines += ["  " + "  ".join(e.ljust(w) for e, w in zip(r, widths, strict=True)).rstrip() for r in rows]
-        lines += [*(f"  {why}" for why in curve.without), ""]
+        lines += [*(f"  {why}" for why in _without(curve)), ""]
     return "\n".join([*lines, NOTE, *_clocks(curves), ""])
 
 
@@ -83,7 +87,7 @@ def markdown(curves: Sequence[Curve]) -> str:
         lines += [f"## {_name(curve)}, protocol `{curve.protocol}`", "", "| " + " | ".join(head) + " |"]
         lines += ["| ---: | --- |" + " ---: |" * (len(head) - 2)]
         lines += ["| " + " | ".join(_row(curve, network)) + " |" for network in curve.networks]
-        lines += ["", *(f"- {why}" for why in curve.without), *([""] if curve.without else [])]
+        lines += ["", *(f"- {why}" for why in _without(curve)), *([""] if curve.without else [])]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -206,6 +210,12 @@ def _row(curve: Curve, network: Network) -> list[str]:
     if "planned_flex" in _shown(curve):
         entries.append("–" if network.saved is None else f"{network.saved:.1f}")
     return entries
+
+
+def _without(curve: Curve) -> list[str]:
+    """Why something has no value; of many reasons, which most often are one, the first."""
+    more = len(curve.without) - TOLD
+    return [*curve.without[:TOLD], *([f"and {more} more without a value"] if more > 0 else [])]
 
 
 def _clocks(curves: Sequence[Curve]) -> list[str]:
