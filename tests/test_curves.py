@@ -51,7 +51,7 @@ def test_what_is_asked_for_is_each_cost_once_and_flex_where_there_is_one():
 
 
 @pytest.mark.parametrize(
-    ("protocol", "timed"), [("esc", "cpu"), ("fvcore+ceil", "cpu"), ("steady", "steady"), ("cpu+sdpa", "cpu+sdpa")]
+    ("protocol", "timed"), [("esc", "cpu"), ("fvcore+ceil", "cpu"), ("steady", "steady"), ("cpu+tf32", "cpu+tf32")]
 )
 def test_latency_is_asked_for_where_any_machine_can_be_timed(protocol, timed):
     asked = names(curves.requests([ASIDE], [4], protocol, timed=True))
