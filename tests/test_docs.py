@@ -107,7 +107,7 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     ]
     slow = name == "explain" and options.get("name") and not options["cell"]
     if (
-        name in ("reproduce", "compare", "share", "field", "upscale", "crops")
+        name in ("reproduce", "compare", "ablate", "share", "field", "upscale", "crops")
         or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
         or "quality" in typed
         or "latency" in typed

@@ -20,7 +20,7 @@ LAYERS = (
     {"upscaling", "scores", "attention"},
     {"evaluate"},
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
-    {"sweep", "forecast", "claims"},
+    {"sweep", "forecast", "claims", "curves"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},
@@ -128,7 +128,7 @@ def entries(folder, private):
 
 
 def test_every_family_file_is_listed_and_every_model_of_it():
-    assert entries("models", ["checkpoint"]) == {f.name for f in models.FAMILIES}
+    assert entries("models", ["ablations", "checkpoint"]) == {f.name for f in models.FAMILIES}
     for family in models.FAMILIES:
         assert importlib.import_module(f"workbench.models.{family.name}").MODELS.keys() == set(family.models)
 

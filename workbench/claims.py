@@ -129,7 +129,7 @@ def _figure(claim: Claim, values: Sequence[float | None], others: Sequence[float
     if len(known) < len(values) or (claim.relation == "least" and not others):
         return None
     match claim.relation:
-        case "ratio":
+        case "ratio" | "more":
             return known[0] / known[1]
         case "difference":
             return known[0] - known[1]
@@ -141,7 +141,7 @@ def _figure(claim: Claim, values: Sequence[float | None], others: Sequence[float
 
 def _follows(claim: Claim, value: float) -> Derived:
     """Whether a figure is the printed one, as the claim is worded."""
-    if claim.relation == "least":
+    if claim.relation in ("least", "more"):
         return "follows" if value > 1 else "does not follow"
     if claim.relation == "about":
         return "follows" if abs(value / float(claim.printed) - 1) <= ABOUT else "does not follow"

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
-from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
+from workbench.spec import Build, Protocol, Record, Status, UserError, Variant
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -98,13 +97,8 @@ def with_subjects(wanted: Iterable[Request], weights: str | None, home: Path) ->
 
 def resolve(names: Sequence[str]) -> list[Variant]:
     """The variants that any of the names or globs picks; each must pick at least one."""
-    picked: set[str] = set()
-    for name in names:
-        matches = [v for v in models.VARIANTS if fnmatchcase(v, name)]
-        if not matches:
-            raise unknown("variant", name, models.VARIANTS, "workbench variants")
-        picked.update(matches)
-    return [v for n, v in models.VARIANTS.items() if n in picked]
+    picked = {match for name in names for match in models.matching(name)}
+    return [v for n, v in (models.VARIANTS | models.ABLATED).items() if n in picked]
 
 
 def missing(wanted: Iterable[Request], known: Mapping[str, Record], force: bool = False) -> list[Request]:

@@ -10,11 +10,14 @@ import typer
 from .options import Commands, Json, Records, listing, look
 
 
-def variants(as_json: Json = False) -> None:
+def variants(
+    ablations: Annotated[bool, typer.Option("--ablations", help="Those with an idea of their paper off.")] = False,
+    as_json: Json = False,
+) -> None:
     """List the networks: name, model, family, scale, paper."""
-    from workbench.models import VARIANTS
+    from workbench.models import ABLATED, VARIANTS
 
-    rows = [vars(v) for v in VARIANTS.values()]
+    rows = [vars(v) for v in (ABLATED if ablations else VARIANTS).values()]
     listing(rows, as_json, ("name", "model", "family", "scale", "paper"))
 
 

@@ -5,12 +5,16 @@ Listing names must not cost an import of torch, so this file holds names alone; 
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from workbench.spec import UserError, Variant, unknown
+
+from .ablations import SETTINGS
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,12 +70,40 @@ VARIANTS: dict[str, Variant] = {
 }
 
 
+FAMILY_OF = {model: family for family in FAMILIES for model in family.models}
+
+ABLATED: dict[str, Variant] = {
+    f"{name}-x{scale}": Variant(
+        f"{name}-x{scale}", name, FAMILY_OF[model].name, scale, f"ablation of {FAMILY_OF[model].paper}"
+    )
+    for name, (model, _) in SETTINGS.items()
+    for scale in SCALES
+}
+"""Networks that no paper published, beside the catalogue: `ablations.py` says what each changes."""
+
+
 def find(name: str) -> Variant:
-    """The variant of that name, or a UserError with its nearest neighbours."""
+    """The variant of that name, of the catalogue or ablated, or a UserError with its nearest neighbours."""
     try:
-        return VARIANTS[name]
+        return VARIANTS.get(name) or ABLATED[name]
     except (KeyError, TypeError):  # what cannot be a key is no name either
-        raise unknown("variant", name, VARIANTS, "workbench variants") from None
+        raise _unknown(name) from None
+
+
+def matching(pattern: str) -> list[str]:
+    """The names that a name or glob picks: of ablations only where the catalogue has none, so `*` picks none."""
+    for names in (VARIANTS, ABLATED):
+        if found := [name for name in names if fnmatchcase(name, pattern)]:
+            return found
+    raise _unknown(pattern)
+
+
+def _unknown(name: object) -> UserError:
+    """Neighbours are looked for among the ablations where the nearest of all is one."""
+    asked = str(name).lower().replace("_", "-")
+    if not set(difflib.get_close_matches(asked, [*VARIANTS, *ABLATED], n=1, cutoff=0.5)) <= VARIANTS.keys():
+        return unknown("variant", name, ABLATED, "workbench variants --ablations")
+    return unknown("variant", name, VARIANTS, "workbench variants")
 
 
 def create(name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None) -> nn.Module:
@@ -132,6 +164,6 @@ def supported(name: str) -> tuple[str, ...]:
 
 def _network(variant: Variant) -> tuple[Any, dict[str, Any]]:
     """The class of a variant's network, and the settings that make it this model."""
-    found: tuple[Any, dict[str, Any]]
-    found = importlib.import_module(f"workbench.models.{variant.family}").MODELS[variant.model]
-    return found
+    model, changed = SETTINGS.get(variant.model, (variant.model, {}))
+    network, settings = importlib.import_module(f"workbench.models.{variant.family}").MODELS[model]
+    return network, {**settings, **changed}

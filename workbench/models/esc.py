@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,28 +37,31 @@ class ConvFFN(nn.Module):
 
 
 class WindowAttention(nn.Module):
-    """Self-attention in plain 32x32 windows, with a position bias indexed by KEY MINUS QUERY."""
+    """Self-attention in plain windows, officially of 32x32, with a position bias indexed by KEY MINUS QUERY."""
 
-    def __init__(self, channels: int, attention: str, lean: bool):
+    def __init__(self, channels: int, attention: str, lean: bool, window: int = WINDOW, role: str = ""):
         super().__init__()
         self.heads = channels // HEAD
+        self.window = window
         self.attention = attention
         self.lean = lean
-        self.relative_position_bias = nn.Parameter(torch.randn(self.heads, (2 * WINDOW - 1) ** 2) * 0.001)
+        self.relative_position_bias = nn.Parameter(torch.randn(self.heads, (2 * window - 1) ** 2) * 0.001)
         self.to_qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.to_out = nn.Conv2d(channels, channels, 1)
-        self.map = MapPoint("window", WINDOW, heads=self.heads)
+        self.map = MapPoint("window", window, heads=self.heads, role=role)
         self.kept = Kept()
 
-    def bias(self) -> Tensor:  # (heads, 1024, 1024)
-        table = self.relative_position_bias.view(self.heads, 2 * WINDOW - 1, 2 * WINDOW - 1)
-        from_below = table.unfold(1, WINDOW, 1).unfold(2, WINDOW, 1)  # (heads, 31 - yq, 31 - xq, yk, xk), a view
-        return from_below.flip(1, 2).reshape(self.heads, WINDOW**2, WINDOW**2)
+    def bias(self) -> Tensor:  # (heads, 1024, 1024) for windows of 32x32, as in every comment here
+        side = self.window
+        table = self.relative_position_bias.view(self.heads, 2 * side - 1, 2 * side - 1)
+        from_below = table.unfold(1, side, 1).unfold(2, side, 1)  # (heads, 31 - yq, 31 - xq, yk, xk), a view
+        return from_below.flip(1, 2).reshape(self.heads, side**2, side**2)
 
     def bias_at(self, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        dy = key // WINDOW - query // WINDOW + WINDOW - 1
-        dx = key % WINDOW - query % WINDOW + WINDOW - 1
-        return self.relative_position_bias[head, dy * (2 * WINDOW - 1) + dx]
+        side = self.window
+        dy = key // side - query // side + side - 1
+        dx = key % side - query % side + side - 1
+        return self.relative_position_bias[head, dy * (2 * side - 1) + dx]
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:  # (windows, heads, 1024, 16)
         if self.attention == "flex":
@@ -69,20 +74,20 @@ class WindowAttention(nn.Module):
 
         if self.attention != "naive" or not self.lean or torch.is_grad_enabled():
             return some(q, k, v)
-        for slab in slabs(q, len(q), self.heads * WINDOW**4, whole=self.map.watched):
+        for slab in slabs(q, len(q), self.heads * self.window**4, whole=self.map.watched):
             q[slab] = some(q[slab], k[slab], v[slab])  # a map of 1024x1024 a head: few windows at a time, over q
         return q
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
-        height, width = x.shape[-2:]
-        padded = extend(x, missing(height, WINDOW), missing(width, WINDOW))
+        side, (height, width) = self.window, x.shape[-2:]
+        padded = extend(x, missing(height, side), missing(width, side))
         qkv = self.to_qkv(padded)
         b, c, h, w = padded.shape
-        ny, nx = h // WINDOW, w // WINDOW
-        qkv = qkv.view(b, 3, self.heads, HEAD, ny, WINDOW, nx, WINDOW).permute(1, 0, 4, 6, 2, 5, 7, 3)
-        q, k, v = qkv = qkv.reshape(3, b * ny * nx, self.heads, WINDOW**2, HEAD)
+        ny, nx = h // side, w // side
+        qkv = qkv.view(b, 3, self.heads, HEAD, ny, side, nx, side).permute(1, 0, 4, 6, 2, 5, 7, 3)
+        q, k, v = qkv = qkv.reshape(3, b * ny * nx, self.heads, side**2, HEAD)
         out = self.attend(q, k, v)
-        out = out.view(b, ny, nx, self.heads, WINDOW, WINDOW, HEAD).permute(0, 3, 6, 1, 4, 2, 5)
+        out = out.view(b, ny, nx, self.heads, side, side, HEAD).permute(0, 3, 6, 1, 4, 2, 5)
         return self.to_out(out.reshape(b, c, h, w)[..., :height, :width])
 
 
@@ -101,7 +106,7 @@ def per_sample(x: Tensor, kernels: Tensor) -> Tensor:
 
 
 class LargeKernel(nn.Module):
-    """The shared dense 13x13 kernel plus a dynamic depthwise 3x3, on the first channels."""
+    """The shared dense kernel, officially 13x13, plus a dynamic depthwise 3x3, on the first channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -110,7 +115,7 @@ class LargeKernel(nn.Module):
     def forward(self, x: Tensor, kernel: Tensor) -> Tensor:  # kernel (16, 16, 13, 13)
         part = x[:, :PARTIAL]
         dynamic = self.dwc_proj(part).view(-1, PARTIAL, 3, 3)
-        part = F.conv2d(part, kernel, padding=KERNEL // 2) + per_sample(part, dynamic)
+        part = F.conv2d(part, kernel, padding=kernel.shape[-1] // 2) + per_sample(part, dynamic)
         if torch.is_grad_enabled():
             return torch.cat((part, x[:, PARTIAL:]), dim=1)
         x[:, :PARTIAL] = part  # x is the fresh output of the ConvFFN before
@@ -143,16 +148,37 @@ class ConvUnit(nn.Module):
         return self.aggr(self.plk(x, *kernels))
 
 
-class Block(nn.Module):
-    """One self-attention, then the units of convolution."""
+class AttentionUnit(nn.Module):
+    """An ablation: self-attention where a unit of convolution was, with a norm of its own as all attention here has."""
 
-    def __init__(self, channels: int, first: int, units: tuple[ConvUnit, ...], norms: bool, attention: str, lean: bool):
+    def __init__(self, channels: int, attention: str, lean: bool, window: int, role: str):
+        super().__init__()
+        self.norm = ChannelNorm(channels, eps=1e-6)
+        self.attn = WindowAttention(channels, attention, lean, window, role)
+
+    def forward(self, x: Tensor, *kernels: Tensor) -> Tensor:
+        return self.attn(self.norm(x))
+
+
+class Block(nn.Module):
+    """One self-attention, then the units, officially all of convolution."""
+
+    def __init__(
+        self,
+        channels: int,
+        first: int,
+        units: Sequence[nn.Module],
+        norms: bool,
+        attention: str,
+        lean: bool,
+        window: int,
+    ):
         super().__init__()
         hidden = channels * 5 // 4
         self.ln_proj = ChannelNorm(channels, eps=1e-6)
         self.proj = ConvFFN(channels, first)
         self.ln_attn = ChannelNorm(channels, eps=1e-6)
-        self.attn = WindowAttention(channels, attention, lean)
+        self.attn = WindowAttention(channels, attention, lean, window)
         self.lns = nn.ModuleList(ChannelNorm(channels, eps=1e-6) if norms else nn.Identity() for _ in units)
         self.pconvs = nn.ModuleList(units)
         self.convffns = nn.ModuleList(ConvFFN(channels, hidden) for _ in units)
@@ -173,23 +199,31 @@ class ESC(nn.Module):
 
     ATTENTION = IMPLEMENTATIONS
 
-    def __init__(self, scale: int, blocks: int, attention: str = "naive", lean: bool = False):
+    def __init__(
+        self,
+        scale: int,
+        blocks: int,
+        attention: str = "naive",
+        lean: bool = False,
+        window: int = WINDOW,
+        kernel: int = KERNEL,
+        attentive: int = 0,
+    ):
+        """`window`, `kernel` and `attentive`, the units of each block turned back into attention, are for ablations."""
         super().__init__()
         channels = 64
         self.scale = scale
         self.lean = lean
-        self.plk_filter = nn.Parameter(torch.empty(PARTIAL, PARTIAL, KERNEL, KERNEL))
+        shared = torch.empty(PARTIAL, PARTIAL, kernel, kernel) if attentive < UNITS else None  # nobody would read it
+        self.plk_filter = None if shared is None else nn.Parameter(shared)
         self.proj = nn.Conv2d(3, channels, 3, padding=1)
+
+        def units() -> list[nn.Module]:
+            back = (AttentionUnit(channels, attention, lean, window, f"unit{i}") for i in range(attentive))
+            return [*back, *(ConvUnit(channels, LargeKernel()) for _ in range(UNITS - attentive))]
+
         self.blocks = nn.ModuleList(
-            Block(
-                channels,
-                first=2 * channels,
-                units=tuple(ConvUnit(channels, LargeKernel()) for _ in range(UNITS)),
-                norms=False,
-                attention=attention,
-                lean=lean,
-            )
-            for _ in range(blocks)
+            Block(channels, 2 * channels, units(), False, attention, lean, window) for _ in range(blocks)
         )
         self.last = nn.Conv2d(channels, channels, 3, padding=1)
         self.to_img = nn.Conv2d(channels, 3 * scale**2, 3, padding=1)
@@ -198,15 +232,16 @@ class ESC(nn.Module):
 
     def reset(self) -> None:
         """Start the dynamic kernels at zero and the shared kernel orthogonal, as for training from scratch."""
-        nn.init.orthogonal_(self.plk_filter)
+        if self.plk_filter is not None:
+            nn.init.orthogonal_(self.plk_filter)
         for module in self.modules():
             if isinstance(module, LargeKernel):
                 for parameter in module.dwc_proj[3].parameters():
                     nn.init.zeros_(parameter)
 
-    def kernel(self) -> Tensor:
+    @staticmethod
+    def average(k: Tensor) -> Tensor:
         """The shared kernel, averaged over the eight symmetries of the square."""
-        k = self.plk_filter
         turned = torch.rot90(k, 1, (2, 3))
         flips = (dims for dims in ((3,), (2,), (2, 3)))
         total = k + turned
@@ -214,11 +249,17 @@ class ESC(nn.Module):
             total = total + k.flip(dims) + turned.flip(dims)
         return total / 8
 
+    def kernels(self) -> tuple[Tensor, ...]:
+        """The one kernel that all convolution shares, if there is any."""
+        if (raw := self.plk_filter) is None:
+            return ()
+        return (self.kept.get("kernel", (raw,), lambda: self.average(raw)) if self.lean else self.average(raw),)
+
     def forward(self, x: Tensor) -> Tensor:
-        kernel = self.kept.get("kernel", (self.plk_filter,), self.kernel) if self.lean else self.kernel()
+        kernels = self.kernels()
         skip = feat = self.proj(x)
         for block in self.blocks:
-            feat = block(feat, kernel)
+            feat = block(feat, *kernels)
         feat = self.last(feat) + skip
         up = self.to_img(feat) + x.repeat_interleave(self.scale**2, dim=1)
         return F.pixel_shuffle(up, self.scale)
@@ -237,15 +278,8 @@ class ESCFP(nn.Module):
         self.lk_spatial = nn.Parameter(torch.empty(PARTIAL, 1, KERNEL, KERNEL))
         self.proj = nn.Conv2d(3, channels, 3, padding=1)
         self.blocks = nn.ModuleList(
-            Block(
-                channels,
-                first=channels * 3 // 2,
-                units=tuple(ConvUnit(channels, FactoredKernel()) for _ in range(UNITS)),
-                norms=True,
-                attention=attention,
-                lean=lean,
-            )
-            for _ in range(5)
+            Block(channels, channels * 3 // 2, units, True, attention, lean, WINDOW)
+            for units in ([ConvUnit(channels, FactoredKernel()) for _ in range(UNITS)] for _ in range(5))
         )
         self.ln_last = ChannelNorm(channels, eps=1e-6)
         self.last = nn.Conv2d(channels, channels, 3, padding=1)

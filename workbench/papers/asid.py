@@ -7,6 +7,14 @@ from workbench.spec import Claim, Figure, Side, Table
 TABLES: tuple[Table, ...] = ()
 FIGURES: tuple[Figure, ...] = ()
 
+
+def _cheaper(id: str, sentence: str, without: str) -> Claim:
+    """A claim that an idea saves computing: the network without it, an ablation, has more of it."""
+    note = "multiply-adds of whole networks stand for the cost of attention; by how much, the abstract does not say"
+    of, over = Side(without, "flops_g"), Side("asid-x4", "flops_g")
+    return Claim(id, "ASID", sentence, "1", "more", "x", "esc-table2", of, over, note=note)
+
+
 CLAIMS = (
     *(
         Claim(f"asid-size-x{scale}", "ASID", f"about 300K parameters, at x{scale}", "300", "about", "K", "esc-table2",
@@ -19,4 +27,6 @@ CLAIMS = (
               "esc-table2", Side(f"asid-x{scale}", "params_k"), apart=("ASID-D8",))
         for scale in (2, 3, 4)
     ),
+    _cheaper("asid-sharing", "attention shared by all groups costs less computing, at x4", "asid-unshared-x4"),
+    _cheaper("asid-distillation", "information distillation costs less computing, at x4", "asid-undistilled-x4"),
 )  # fmt: skip

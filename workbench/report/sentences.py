@@ -75,5 +75,7 @@ def _figure(one: Judged, value: float) -> str:
     """A figure with one digit more than is printed; of `least`, how many times as much the next has."""
     if one.claim.relation == "least":
         return f"the next has {value:.2f} times as many"
+    if one.claim.relation == "more":
+        return f"{value:.2f} times as much"
     decimals = len(one.claim.printed.partition(".")[2]) + 1
     return f"{value:.{decimals}f} {one.claim.unit}".replace(" x", "x")
