@@ -12,7 +12,7 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits", "known"},
     {"devices", "machine", "turns", "images"},
     {"timing", "testsets"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
