@@ -290,7 +290,7 @@ def test_the_list_is_written_beside_the_tables_where_there_is_one(known, tmp_pat
         written = report.write([(MADE, cells)], records, tmp_path)
         assert (tmp_path / "tables" / "latency-here.md" in written) is there
         assert (tmp_path / "report" / "latency.html" in written) is there
-            assert ('<a href="latency.html">' in (tmp_path / "report" / "index.html").read_text()) is there
+        assert ('<a href="latency.html">' in (tmp_path / "report" / "index.html").read_text()) is there
 
 
 # --- the papers
