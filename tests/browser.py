@@ -25,6 +25,7 @@ def find():
     """The browser of this machine, or None."""
     return next(filter(None, map(shutil.which, NAMES)), None)
 
+
 START = """
 import fcntl, os, sys
 read, write = (fcntl.fcntl(int(n), fcntl.F_DUPFD, 10) for n in sys.argv[1:3])

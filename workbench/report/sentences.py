@@ -61,7 +61,7 @@ def html(judged: Sequence[Judged], leads: Mapping[str, str] | None = None) -> st
     """The claims as a table of a page; `leads` (HTML, by claim) names the records that answer one."""
     rows = "\n".join(
         f'<tr id="{escape(one.claim.id)}"><td>{escape(one.claim.paper)}</td><td>{escape(one.claim.sentence)}</td>'
-        f'<td>{escape(_follows(one))}</td><td class="long">'
+        f'<td data-label="in print">{escape(_follows(one))}</td><td class="long" data-label="here">'
         f'<span class="{one.verdict}">{MARKS[one.verdict]} {one.verdict}</span>'
         f"{escape(found(one).removeprefix(one.verdict))}{_led((leads or {}).get(one.claim.id))}</td></tr>"
         for one in judged

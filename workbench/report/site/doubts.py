@@ -35,7 +35,8 @@ def content(sheets: Sequence[Sheet]) -> str:
     """The page."""
     rows = "\n".join(
         f"<tr><td>{escape(sheet.table.id)}</td>"
-        f'<td><a href="{escape(sheet.file)}#row-{number}">{escape(str(f.place))}</a></td><td>{escape(f.printed)}</td>'
+        f'<td><a href="{escape(sheet.file)}#row-{number}">{escape(str(f.place))}</a></td>'
+        f'<td data-label="printed">{escape(f.printed)}</td>'
         f'<td class="{"" if f.strength == "weak" else f.kind}">{escape(f.strength)}</td><td>{escape(f.rule)}</td>'
         f'<td class="long">{escape(f.evidence)}</td></tr>'
         for sheet, number, f in found(sheets)
