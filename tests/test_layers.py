@@ -20,7 +20,7 @@ LAYERS = (
     {"upscaling", "scores", "attention"},
     {"evaluate"},
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
-    {"sweep", "forecast", "claims"},
+    {"sweep", "forecast", "claims", "made"},
     {"report", "progress", "compare"},
     {"detective", "doctor"},
     {"reproduce"},

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from workbench import store
 from workbench.claims import DERIVED, VERDICTS, Judged
 
 MARKS = {"reproduced": "✓", "planned": "~", "differs": "✗", "open": "·"}
@@ -71,6 +74,18 @@ def html(judged: Sequence[Judged], leads: Mapping[str, str] | None = None) -> st
         f'<p class="summary">{escape(tally(judged))}</p>\n<div class="wide">\n<table class="prose">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
     )
+
+
+def write(judged: Sequence[Judged], results: str | Path) -> list[Path]:
+    """The claims as text and as JSON, in the folder of tables."""
+    folder = Path(results) / "tables"
+    contents = {
+        folder / "claims.txt": text(judged),
+        folder / "claims.json": json.dumps([as_object(one) for one in judged], indent=1, ensure_ascii=False) + "\n",
+    }
+    for path, content in contents.items():
+        store.replace(path, content)
+    return list(contents)
 
 
 def _follows(one: Judged) -> str:
