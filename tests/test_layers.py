@@ -12,9 +12,9 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits", "known"},
-    {"devices", "machine", "turns", "images"},
-    {"timing", "testsets"},
+    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
+    {"devices", "machine", "turns", "images", "known", "ledger"},
+    {"timing", "testsets", "lazily"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
     {"here", "audit", "weights", "fits", "sidefiles"},
     {"upscaling", "scores", "attention"},

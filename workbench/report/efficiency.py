@@ -7,9 +7,10 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 
-from workbench import store
+from workbench import models, store
 from workbench.here import disturbed
 from workbench.judge import Cell
+from workbench.known import Indexed
 from workbench.spec import Record, Table
 
 from . import html, times
@@ -41,7 +42,9 @@ def show(table: Table, cells: Sequence[Cell]) -> str:
 
 def energies(known: Mapping[str, Record]) -> str:
     """Joules per image as Markdown, the least first; a sentence where nobody measured any."""
-    found = sorted((r for r in known.values() if r.probe == "energy" and r.status == "ok"), key=lambda r: r.value)
+    every = Indexed(known)
+    found = [r for name in models.VARIANTS for r in every.of(name, "energy") if r.status == "ok"]
+    found.sort(key=lambda r: r.value)
     if not found:
         return NONE + "\n"
     lines = ["| network | protocol | J per image | machine |", "| --- | --- | ---: | --- |"]
