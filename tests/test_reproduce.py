@@ -43,8 +43,7 @@ def test_without_a_gpu_every_network_is_timed_under_the_stand_in():
     assert {r.variant.name for r in asked} == set(models.VARIANTS)
     assert len(asked) == len(models.VARIANTS) == 66
     assert {(r.probe.name, r.protocol.name) for r in asked} == {("latency", "cpu")}
-    quick = reproduce.timed(papers.TABLES.values(), quick=True, cuda=False)
-    assert {r.variant.name for r in quick} == {v.name for v in models.VARIANTS.values() if v.scale == 4}
+    assert reproduce.timed(papers.TABLES.values(), quick=True, cuda=False) == []
 
 
 def test_with_a_gpu_every_cell_that_one_can_fill_is_measured_under_its_row_s_own_protocol():

@@ -99,7 +99,8 @@ def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Requ
     """What is timed on this machine.
 
     With a CUDA device that is every cell that one can fill, under its row's own protocol, and the energy beside each
-    latency. Without one it is every network, in a table or not, under the protocol that any machine can run.
+    latency. Without one it is every network, in a table or not, under the protocol that any machine can run; nothing if
+    it has to be quick, since that takes minutes and gives no verdict.
     """
     asked, everywhere = list[execute.Request](), set[tuple[str, str]]()
     for table in tables:
@@ -107,7 +108,7 @@ def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Requ
             if column.probe not in probes.PROBES or not probes.find(column.probe).timed:
                 continue
             if not cuda:
-                everywhere |= {(column.probe, column.here)} if column.here else set()
+                everywhere |= {(column.probe, column.here)} if column.here and not quick else set()
                 continue
             named = [column.probe, "energy"] if column.probe == "latency" else [column.probe]
             for row in table.rows:

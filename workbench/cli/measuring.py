@@ -111,7 +111,9 @@ def compare(
 
 
 def reproduce(
-    quick: Annotated[bool, typer.Option("--quick", help="Measure the x4 networks only.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure the x4 networks only; without a GPU time none.")
+    ] = False,
     records: Records = None,
     results: Results = None,
 ) -> None:
