@@ -289,7 +289,8 @@ def test_the_list_is_written_beside_the_tables_where_there_is_one(known, tmp_pat
     for records, there in ((known(), False), (known(CPU), True)):
         written = report.write([(MADE, cells)], records, tmp_path)
         assert (tmp_path / "tables" / "latency-here.md" in written) is there
-        assert ('<section id="latency-here">' in (tmp_path / "report" / "index.html").read_text()) is there
+        assert (tmp_path / "report" / "latency.html" in written) is there
+        assert ('<a href="latency.html">' in (tmp_path / "report" / "index.html").read_text()) is there
 
 
 # --- the papers

@@ -251,14 +251,6 @@ class Page(HTMLParser):
         self.text += data
 
 
-def fetches(page):
-    """What a browser would fetch for a page: references to anything that is not in it."""
-    references = [a[n] or "" for _, a in page.tags for n in ("src", "srcset", "href", "xlink:href", "data") if n in a]
-    styles = " ".join([page.text, *(a[n] or "" for _, a in page.tags for n in a)])
-    references += [name for pair in re.findall(r"@import\s+(\S+)|url\(['\"]?([^)]*)", styles) for name in pair if name]
-    return [r for r in references if not r.startswith(("#", "data:"))]
-
-
 @pytest.fixture(scope="module")
 def written(cells, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
@@ -286,25 +278,6 @@ def test_a_fragment_is_the_bare_table(cells):
     page = Page(report.show(MADE, cells).data)
     assert [t for t, _ in page.tags][:2] == ["style", "table"]
     assert len(set(page.rows)) == 1
-
-
-def test_the_page_with_its_pictures_is_balanced_and_fetches_nothing(written):
-    folder, _ = written
-    page = Page((folder / "report" / "index.html").read_text())
-    assert fetches(page) == []
-    assert "script" not in dict(page.tags)
-    assert sum(tag == "svg" for tag, _ in page.tags) == len(papers.FIGURES)
-
-
-def test_the_test_above_would_see_a_page_that_fetches():
-    for text in (
-        '<img src="https://example.org/x.png">',
-        '<link rel="stylesheet" href="style.css">',
-        "<style>@import 'https://example.org/x.css';</style>",
-        "<style>p { background: url(http://example.org/x.png) }</style>",
-    ):
-        assert fetches(Page(text))
-    assert not fetches(Page('<link rel="icon" href="data:,"><a href="#top">x</a><p style="fill: url(#clip)"></p>'))
 
 
 # --- what is written

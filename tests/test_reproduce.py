@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
-from workbench import execute, models, papers, probes, progress, reproduce, store
+from workbench import execute, made, models, papers, probes, progress, reproduce, store
 from workbench.spec import UserError
 
 TABLE = papers.TABLES["esc-table2"]
@@ -18,6 +18,7 @@ def quiet(monkeypatch):
     """One small table, nothing timed, and notebooks that are noted and not run: they have tests of their own."""
     executed = []
     monkeypatch.setattr(papers, "TABLES", {SMALL.id: SMALL})
+    monkeypatch.setattr(papers, "CLAIMS", {})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda name, output, parameters: executed.append(name))
     monkeypatch.setattr(reproduce, "timed", lambda *_: [])
     return executed
@@ -42,8 +43,7 @@ def test_without_a_gpu_every_network_is_timed_under_the_stand_in():
     assert {r.variant.name for r in asked} == set(models.VARIANTS)
     assert len(asked) == len(models.VARIANTS) == 66
     assert {(r.probe.name, r.protocol.name) for r in asked} == {("latency", "cpu")}
-    quick = reproduce.timed(papers.TABLES.values(), quick=True, cuda=False)
-    assert {r.variant.name for r in quick} == {v.name for v in models.VARIANTS.values() if v.scale == 4}
+    assert reproduce.timed(papers.TABLES.values(), quick=True, cuda=False) == []
 
 
 def test_with_a_gpu_every_cell_that_one_can_fill_is_measured_under_its_row_s_own_protocol():
@@ -92,6 +92,7 @@ def test_on_a_gpu_times_are_judged_by_their_ratios_and_memory_by_its_bytes(workb
 
     real = progress.measure
     monkeypatch.setattr(papers, "TABLES", {small.id: small})
+    monkeypatch.setattr(papers, "CLAIMS", {})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda *_: None)
     monkeypatch.setattr(reproduce, "cuda", lambda: True)
     monkeypatch.setattr(reproduce, "needed", lambda *_: [])
@@ -183,7 +184,73 @@ def test_what_a_protocol_does_not_reproduce_is_searched(workbench, monkeypatch, 
     row = replace(next(r for r in TABLE.rows if r.variant == "omnisr-x4"), printed={"params_k": "792"})
     small = replace(TABLE, rows=(row,), columns=tuple(c for c in TABLE.columns if c.id == "params_k"))
     monkeypatch.setattr(papers, "TABLES", {small.id: small})
+    monkeypatch.setattr(papers, "CLAIMS", {})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda *_: None)
     ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path / "results")
     assert ran.out.startswith("esc-table2: Params: 1/1 explained\n"), ran.err
     assert {r.probe for r in store.read(tmp_path / "records").records} == {"params", "params-search"}
+
+
+def test_claims_are_measured_as_well_and_times_only_where_a_gpu_is():
+    asked = papers.CLAIMS.values()
+    counted = {str(r) for r in reproduce.claimed(asked, quick=False)}
+    assert {f"params of asid-x{scale} under esc" for scale in (2, 3, 4)} < counted
+    assert {"planned-memory of esc-x2 under esc", "planned-memory of esc-x2 under esc+flex"} < counted
+    assert not any(r.probe.timed for r in reproduce.claimed(asked, quick=False))
+    assert {r.variant.scale for r in reproduce.claimed(asked, quick=True)} == {4}
+    timed = {str(r) for r in reproduce.claimed(asked, quick=False, timed=True)}
+    assert {"latency of esc-x2 under esc", "latency of esc-x2 under esc+flex"} < timed
+    assert all(word.startswith(("latency", "memory")) for word in timed)
+
+
+def test_notebooks_are_executed_again_when_anything_they_read_or_wrote_has_changed(tmp_path, monkeypatch):
+    records, results, executed = tmp_path / "records", tmp_path / "results", []
+
+    def execute(name, output, parameters):
+        executed.append(name)
+        store.replace(output, name)
+
+    def again():
+        executed.clear()
+        reproduce._notebooks(records, results)
+        return executed == list(reproduce.NOTEBOOKS)
+
+    monkeypatch.setattr(reproduce, "execute_notebook", execute)
+    assert again()
+    assert not again()
+    store.replace(records / "a.jsonl", "torn\n")  # whatever it is: they might tell of it
+    assert again()
+    assert not again()
+    (results / "report" / "claims.ipynb").unlink()
+    assert again()
+    (results / "figures").mkdir()
+    (results / "figures" / "new.png").write_bytes(b"of another command; the site shows it")
+    assert again()
+    (results / "report" / "claims.ipynb").write_text("edited")
+    assert again()
+    monkeypatch.setattr(reproduce.environment, "capture", lambda: {"versions": {"torch": "3"}})
+    assert again()
+    (results / "report" / made.NOTE).write_text("torn")
+    assert again()
+    assert not again()
+    monkeypatch.setattr(made, "inputs", lambda *_: "other code")
+    assert again()
+
+
+def test_notebooks_that_were_not_all_executed_are_not_noted(tmp_path, monkeypatch):
+    def fail(name, output, parameters):
+        raise UserError(name)
+
+    monkeypatch.setattr(reproduce, "execute_notebook", fail)
+    with pytest.raises(UserError):
+        reproduce._notebooks(tmp_path / "records", tmp_path)
+    assert not (tmp_path / "report" / made.NOTE).exists()
+
+
+def test_the_digest_of_what_results_depend_on_sees_code(tmp_path, monkeypatch):
+    one = made.inputs(tmp_path, ["complexity"], {})
+    assert one == made.inputs(tmp_path, ["complexity"], {})
+    assert one != made.inputs(tmp_path, ["complexity"], {"records": "elsewhere"})
+    assert one != made.inputs(tmp_path, ["claims"], {})
+    monkeypatch.setattr(made, "__file__", str(tmp_path / "made.py"))
+    assert one != made.inputs(tmp_path, ["complexity"], {})

@@ -9,7 +9,7 @@ from typing import Literal
 
 from workbench import digits, judge, papers
 from workbench.judge import Cell
-from workbench.spec import Claim, Record, Row, Side, Table
+from workbench.spec import Claim, Record, Row, Side, Table, unknown
 
 ABOUT = 0.05
 """The fraction by which a figure may be off that a paper gives as a round one."""
@@ -51,6 +51,14 @@ class Judged:
 def judged(known: Mapping[str, Record], claims: Iterable[Claim] | None = None) -> list[Judged]:
     """Every claim of the papers, or those given."""
     return [judge_claim(c, known) for c in (papers.CLAIMS.values() if claims is None else claims)]
+
+
+def chosen(ids: Iterable[str]) -> list[Claim]:
+    """The claims of those ids, all of them if there is none."""
+    ids = list(ids)
+    if strange := [name for name in ids if name not in papers.CLAIMS]:
+        raise unknown("claim", strange[0], papers.CLAIMS, "workbench claims --json")
+    return [papers.CLAIMS[name] for name in ids or papers.CLAIMS]
 
 
 def judge_claim(claim: Claim, known: Mapping[str, Record]) -> Judged:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from workbench import audit, here, papers, probes, protocols, scores, store
 from workbench.digits import cuts_to, rounds_to, search
 from workbench.here import Here
+from workbench.known import Indexed, Noted
 from workbench.ratios import Ratio
 from workbench.spec import Column, Record, Row, Table
 
@@ -86,6 +87,8 @@ class Cell:
     """How many times as long as the table's reference it takes: as printed, and as `measured`, else `here`, has it."""
     audit: tuple[audit.Finding, ...] = ()
     """What speaks against the printed figure, whatever the verdict."""
+    records: tuple[Record, ...] = ()
+    """What was known of it when it was judged: every record that was asked for and found."""
 
     @property
     def difference(self) -> float | None:
@@ -104,7 +107,8 @@ def read(table: str, records: str | Path) -> tuple[Table, list[Cell]]:
 
 def judge(table: Table, known: Mapping[str, Record]) -> list[Cell]:
     """Every cell of a table against the newest records, in the table's order."""
-    cells = [cell(table, row, column, known) for row in table.rows for column in table.columns]
+    found = Indexed(known)
+    cells = [cell(table, row, column, found) for row in table.rows for column in table.columns]
     doubts: dict[tuple[str, int, str], list[audit.Finding]] = {}
     for finding in audit.of(table):
         place = finding.place
@@ -126,7 +130,14 @@ def doubted(cell: Cell, findings: Iterable[audit.Finding]) -> Cell:
 
 
 def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
-    """One cell: the row's own protocol first, then whatever a search among the known protocols found."""
+    """One cell, and the records that it was judged by."""
+    noted = Noted(known)
+    judged = _cell(table, row, column, noted)
+    return replace(judged, records=tuple({id(r): r for r in (*judged.records, *noted.taken)}.values()))
+
+
+def _cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -> Cell:
+    """The row's own protocol first, then whatever a search among the known protocols found."""
     protocol = here.own(table, row, column)
     printed = row.printed.get(column.id)
     reported = None if printed is None else float(printed)
@@ -138,6 +149,7 @@ def cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) ->
             more.setdefault("measured", record.value / column.factor)
             more.setdefault("uncounted", tuple(record.details.get("uncounted_heavy", ())))
             more.setdefault("disturbed", here.disturbed(record))
+            more.setdefault("records", (record,))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
     if row.variant is None:
@@ -263,22 +275,26 @@ def _said(name: str) -> str:
 def summary(table: Table, cells: Iterable[Cell]) -> str:
     """One line: how many cells of each measurable column got which verdict; methods not in the catalogue apart."""
     cells = list(cells)
-    answered = {c.column for c in cells if c.measured is not None and c.variant}
-    counts: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c) or c.id in answered}
-    strangers = set()
-    for one in cells:
-        if one.variant is None:
-            strangers.add(one.method)
-        elif one.column in counts and one.printed is not None:
-            counts[one.column][one.verdict] += 1
+    strangers = {one.method for one in cells if one.variant is None}
     titles = {c.id: c.title for c in table.columns}
     parts = []
-    for column, verdicts in counts.items():
+    for column, verdicts in counts(table, cells).items():
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]]
         parts.append(f"{titles[column]}: {', '.join(told)}")
     line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
     return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line
+
+
+def counts(table: Table, cells: Iterable[Cell]) -> dict[str, Counter[str]]:
+    """By measurable column: how many printed figures of methods in the catalogue got which verdict."""
+    cells = list(cells)
+    answered = {c.column for c in cells if c.measured is not None and c.variant}
+    found: dict[str, Counter[str]] = {c.id: Counter() for c in table.columns if measurable(c) or c.id in answered}
+    for one in cells:
+        if one.variant is not None and one.column in found and one.printed is not None:
+            found[one.column][one.verdict] += 1
+    return found
 
 
 def measurable(column: Column) -> bool:

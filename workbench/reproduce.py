@@ -8,11 +8,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from workbench import detective, environment, execute, here, judge, machine, papers, probes, progress, store
+from workbench import (
+    claims,
+    detective,
+    environment,
+    execute,
+    here,
+    judge,
+    machine,
+    made,
+    papers,
+    probes,
+    progress,
+    store,
+)
 from workbench.report import bounds
-from workbench.spec import Record, Table, UserError
+from workbench.spec import Claim, Record, Table, UserError
 
-NOTEBOOKS = ("complexity",)
+NOTEBOOKS = ("efficiency", "claims", "complexity")
+"""In the order in which they run: complexity last, which writes the site that shows what the others drew."""
 
 BOUND = "a100"
 """The device whose lower bounds stand beside printed latencies."""
@@ -27,20 +41,34 @@ def run(quick: bool, records: Path, results: Path) -> None:
         print(f"workbench: {problem}", file=sys.stderr)
     tables = papers.TABLES.values()
     hands = machine.threads()
-    unanswered = _measure([r for table in tables for r in needed(table, quick)], records, hands=hands)
-    unanswered += _measure(timed(tables, quick, cuda()), records, "time, which others at work on this machine disturb")
+    counted = [r for table in tables for r in needed(table, quick)] + claimed(papers.CLAIMS.values(), quick)
+    unanswered = _measure(counted, records, hands=hands)
+    gpu = cuda()
+    times = timed(tables, quick, gpu) + (claimed(papers.CLAIMS.values(), quick, timed=True) if gpu else [])
+    unanswered += _measure(times, records, "time, which others at work on this machine disturb")
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
     unanswered += _measure(open_, records, hands=hands)
-    for name in NOTEBOOKS:
-        print(f"notebook: {name}", file=sys.stderr)
-        execute_notebook(name, results / "report" / f"{name}.ipynb", {"records": str(records), "results": str(results)})
+    _notebooks(records, results)
     known = store.read(records).newest()
     for table in tables:
         print(judge.summary(table, judge.judge(table, known)))
     print(f"written: {results / 'tables'}, {results / 'figures'}, {results / 'report' / 'index.html'}")
     if code := progress.conclude(unanswered):
         raise SystemExit(code)
+
+
+def _notebooks(records: Path, results: Path) -> None:
+    """Execute them, each in a process of its own, unless nothing changed of what they read or of what they wrote."""
+    parameters = {"records": str(records), "results": str(results)}
+    of = made.inputs(records, NOTEBOOKS, parameters)
+    if made.stands(results, of):
+        print("notebooks: nothing changed since they were executed", file=sys.stderr)
+        return
+    for name in NOTEBOOKS:
+        print(f"notebook: {name}", file=sys.stderr)
+        execute_notebook(name, results / "report" / f"{name}.ipynb", parameters)
+    made.note(results, of)
 
 
 def needed(table: Table, quick: bool) -> list[execute.Request]:
@@ -53,11 +81,26 @@ def needed(table: Table, quick: bool) -> list[execute.Request]:
     return sorted(asked, key=lambda r: r.variant.name)  # what reads one trace stands together
 
 
+def claimed(asked: Iterable[Claim], quick: bool, timed: bool = False) -> list[execute.Request]:
+    """What would answer claims: counts and estimates, or what is `timed` and takes the device they are about."""
+    found = list[execute.Request]()
+    for table, row, name in (place for claim in asked for place in claims.rows(claim)):
+        column = next(c for c in table.columns if c.id == name)
+        if not _wanted(row.scale, quick) or row.variant is None:
+            continue
+        if not timed:
+            found += detective.asked(table, row, column)
+        elif column.probe in probes.PROBES and probes.find(column.probe).timed:
+            found += execute.requests([row.variant], [column.probe], [here.own(table, row, column)])
+    return found
+
+
 def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Request]:
     """What is timed on this machine.
 
     With a CUDA device that is every cell that one can fill, under its row's own protocol, and the energy beside each
-    latency. Without one it is every network, in a table or not, under the protocol that any machine can run.
+    latency. Without one it is every network, in a table or not, under the protocol that any machine can run; nothing if
+    it has to be quick, since that takes minutes and gives no verdict.
     """
     asked, everywhere = list[execute.Request](), set[tuple[str, str]]()
     for table in tables:
@@ -65,7 +108,7 @@ def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Requ
             if column.probe not in probes.PROBES or not probes.find(column.probe).timed:
                 continue
             if not cuda:
-                everywhere |= {(column.probe, column.here)} if column.here else set()
+                everywhere |= {(column.probe, column.here)} if column.here and not quick else set()
                 continue
             named = [column.probe, "energy"] if column.probe == "latency" else [column.probe]
             for row in table.rows:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from workbench import probes, protocols, weights
+from workbench.known import of
 from workbench.spec import Column, Record, Table
 
 Verdict = Literal["reproduced", "differs", "not measured", "not printed"]
@@ -53,8 +54,8 @@ def _measured(variant: str, scale: int, probe: str, protocol: str, known: Mappin
     """The records of a variant's quality under a protocol, with any weights and however many of the images."""
     facts = probes.find(probe)
     asked = protocols.find(protocol).read(facts.reads, scale)
-    for r in known.values():
-        if (r.variant, r.probe, r.probe_version, r.status) != (variant, probe, facts.version, "ok"):
+    for r in of(known, variant, probe):
+        if (r.probe_version, r.status) != (facts.version, "ok"):
             continue
         if all(r.conditions.get(part) == value for part, value in asked.items()):
             yield r

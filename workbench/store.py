@@ -5,19 +5,20 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import hashlib
 import json
 import math
 import os
 import secrets
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from workbench import drafts, environment
+from workbench import drafts, environment, lazily, ledger
 from workbench.spec import SCHEMA, STATUSES, Record, UserError
 
 if TYPE_CHECKING:
@@ -63,21 +64,23 @@ def identity(variant: str, probe: str, version: int, conditions: Mapping[str, An
 class Contents:
     """What a folder of records held when it was read."""
 
-    records: tuple[Record, ...]
-    """Every valid record, in the order of files and lines."""
+    records: Sequence[Record]
+    """Every valid record, in the order of files and lines; where an index stands, parsed when asked for."""
     problems: tuple[Problem, ...]
     ends: Mapping[str, int] = field(default_factory=dict, compare=False)
     """By name of file, the bytes of its whole lines: what is appended later comes behind."""
 
-    def newest(self) -> dict[str, Record]:
+    def newest(self) -> MutableMapping[str, Record]:
         """The newest record with values of each identity, or the newest of all where none has values.
 
         A timeout or a crash says nothing of a value that was measured: it hides none. Of two with the same time, the
         one read later wins.
         """
+        if isinstance(self.records, lazily.Records):
+            return self.records.newest()
         newest: dict[str, Record] = {}
         for record in self.records:
-            key = identity(record.variant, record.probe, record.probe_version, record.conditions)
+            key = _key(record)
             if key not in newest or _rank(newest[key]) <= _rank(record):
                 newest[key] = record
         return newest
@@ -112,6 +115,10 @@ class Contents:
                 ) from None
 
 
+def _key(record: Record) -> str:
+    return identity(record.variant, record.probe, record.probe_version, record.conditions)
+
+
 def _rank(record: Record) -> tuple[bool, datetime]:
     """Which of two records of one thing stands: the greater."""
     return record.status == "ok", datetime.fromisoformat(record.recorded_at)
@@ -119,9 +126,11 @@ def _rank(record: Record) -> tuple[bool, datetime]:
 
 def read(folder: Path) -> Contents:
     """Read every record in a folder. Torn and foreign lines are reported, never fatal; a missing folder is empty."""
-    records: list[Record] = []
+    entries: list[lazily.Entry] = []
     problems: list[Problem] = []
     ends: dict[str, int] = {}
+    held: dict[str, bytes] = {}
+    index = ledger.load(folder)
     try:
         files = sorted(p for p in folder.iterdir() if p.suffix == ".jsonl") if folder.exists() else []
     except OSError as error:
@@ -130,19 +139,72 @@ def read(folder: Path) -> Contents:
         ) from None
     for file in files:
         try:
-            lines = file.read_bytes().split(b"\n")
+            text = file.read_bytes()
         except OSError as error:
             problems.append(Problem(file, None, f"cannot be read ({error.strerror})"))
             continue
-        ends[file.name] = sum(map(len, lines[:-1])) + len(lines) - 1
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                records.append(parse(line))
-            except ValueError as error:
-                problems.append(Problem(file, number, str(error)))
-    return Contents(tuple(records), tuple(problems), ends)
+        ends[file.name] = text.rfind(b"\n") + 1
+        covered = index.files.get(file.name) if index else None
+        begin, number = 0, 0
+        if index and covered and hashlib.sha256(text[: covered.size]).hexdigest() == covered.sha256:
+            held[file.name], begin, number = text, covered.size, covered.lines
+            entries += [(line, None) for line in index.lines[file.name]]
+            problems += [Problem(file, line, why) for line, why in covered.problems]
+        for line in text[begin:].split(b"\n"):
+            number, end = number + 1, begin + len(line)
+            if line.strip():
+                try:
+                    record = parse(line)
+                    entries.append((_line(file.name, begin, end, record) if index else _NOWHERE, record))
+                except ValueError as error:
+                    problems.append(Problem(file, number, str(error)))
+            begin = end + 1
+    if held:
+        return Contents(lazily.Records(entries, lazily.Text(held, parse), _key), tuple(problems), ends)
+    return Contents(tuple(r for _, r in entries if r), tuple(problems), ends)
+
+
+_NOWHERE = ledger.Line("", 0, 0, "", "", "", False, 0)
+"""The place of a record that needs none, since all are parsed."""
+
+
+def _line(file: str, begin: int, end: int, record: Record) -> ledger.Line:
+    at = (datetime.fromisoformat(record.recorded_at) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+    ok, told = record.status == "ok", ledger.digest(_key(record))
+    return ledger.Line(file, begin, end, told, record.variant, record.probe, ok, at)
+
+
+def compact(folder: Path) -> int:
+    """Index a folder's whole lines, so that later only what is asked for is parsed; how many records that are.
+
+    The text stays as it is and stays the truth: a file that was changed since, but by appending, is parsed as before.
+    """
+    files: dict[str, ledger.Covered] = {}
+    lines: list[ledger.Line] = []
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}, so there is nothing to index. Name one with --records.")
+    for file in sorted(p for p in folder.iterdir() if p.suffix == ".jsonl"):
+        try:
+            text = file.read_bytes()
+        except OSError:
+            continue  # who reads the folder is told of it
+        text = text[: text.rfind(b"\n") + 1]
+        begin, problems = 0, list[tuple[int, str]]()
+        for number, line in enumerate(text.split(b"\n")[:-1], start=1):
+            end = begin + len(line)
+            if line.strip():
+                try:
+                    lines.append(_line(file.name, begin, end, parse(line)))
+                except ValueError as error:
+                    problems.append((number, str(error)))
+            begin = end + 1
+        told = hashlib.sha256(text).hexdigest()
+        files[file.name] = ledger.Covered(len(text), told, text.count(b"\n"), tuple(problems))
+    try:
+        ledger.write(folder, files, lines)
+    except OSError as error:
+        raise _unwritten(folder / ledger.FOLDER, error, "--records") from None
+    return len(lines)
 
 
 def parse(line: bytes | str) -> Record:
@@ -315,8 +377,8 @@ def replace(path: Path, content: str | bytes) -> None:
             draft.unlink()
 
 
-def _unwritten(path: Path, error: OSError) -> UserError:
-    return UserError(f"Cannot write {path}: {error.strerror}. {_mend(error, '--results, or another file')}")
+def _unwritten(path: Path, error: OSError, option: str = "--results, or another file") -> UserError:
+    return UserError(f"Cannot write {path}: {error.strerror}. {_mend(error, option)}")
 
 
 def _mend(error: OSError, option: str) -> str:

@@ -101,7 +101,7 @@ def run(
                 fresh = [_record(subject, crop, m, found, folder) for m in missing]
                 interrupts.check()
                 writer.append(fresh)
-                known |= {identities[m.name]: record for m, record in zip(missing, fresh, strict=True)}
+                known.update({identities[m.name]: record for m, record in zip(missing, fresh, strict=True)})
                 told = f"{len(missing)} measures in {found.passes} passes"
                 for name, why in found.broken.items():
                     tell(f"workbench: {crop.name}: {why} at {name}; it is left out of every figure.")

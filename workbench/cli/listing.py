@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from workbench.spec import UserError
+
 from .options import Commands, Json, Records, listing, look
 
 
@@ -58,12 +60,18 @@ def list_devices(as_json: Json = False) -> None:
 
 def list_records(
     sql: Annotated[str | None, typer.Option("--sql", help="A query over the table `records`.")] = None,
+    compact: Annotated[bool, typer.Option("--compact", help="Index them, for folders of many thousands.")] = False,
     records: Records = None,
     as_json: Json = False,
 ) -> None:
     """Show the newest record of each measurement, or ask all of them in SQL."""
     from workbench import store
 
+    if compact:
+        if sql is not None or as_json:
+            raise UserError("--compact shows no records; give --sql or --json without it.")
+        print(f"{store.compact(records or store.default())} records indexed; their text stays as it is, and the truth.")
+        return
     contents = look(records)
     if sql is not None:
         found = contents.query(sql)

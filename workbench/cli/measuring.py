@@ -63,7 +63,7 @@ def measure(
             evaluate.forget(request.variant.name, request.subject, request.protocol)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
     done = progress.run(todo, folder, how, contents, len(wanted))
-    known |= {d.request.identity: d.record for d in done}
+    known.update({d.request.identity: d.record for d in done})
     fresh = [d.record for d in done if d.ours]
     answers = [execute.answer(r, known) for r in wanted]
     if as_json:
@@ -111,7 +111,9 @@ def compare(
 
 
 def reproduce(
-    quick: Annotated[bool, typer.Option("--quick", help="Measure the x4 networks only.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure the x4 networks only; without a GPU time none.")
+    ] = False,
     records: Records = None,
     results: Results = None,
 ) -> None:

@@ -16,7 +16,7 @@ from workbench import papers, store
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table, unknown
 
-from . import bounds, html, latex, markdown, speeds, times
+from . import bounds, html, latex, markdown, site, speeds, times
 from .audited import as_audit, audited, told
 from .findings import as_finding, finding, findings, of_images
 
@@ -113,32 +113,29 @@ def picture(table: Table, cells: Sequence[Cell]) -> Any:
 def write(
     judged: Sequence[tuple[Table, Sequence[Cell]]], known: Mapping[str, Record], results: str | Path
 ) -> list[Path]:
-    """Tables in every format, their figures, bounds of their latencies, and the one page that shows all of it."""
+    """Tables in every format, their figures, bounds of their latencies, and the site that shows all of it."""
     from . import plots
 
     results = Path(results)
-    tables, front = results / "tables", results / "report" / "index.html"
-    for folder in (tables, front.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-    written, sections = [], []
+    tables = results / "tables"
+    written, sheets, titles = list[Path](), list[site.Sheet](), dict[str, str]()
     for table, cells in judged:
         for format in ("md", "csv", "tex", "html"):
             path = tables / f"{table.id}.{format}"
             store.replace(path, render(table, cells, format))
             written.append(path)
         drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures")]
-        pictures = [p.read_text(encoding="utf-8") for p in drawn if p.suffix == ".svg"]
-        sections.append(html.section(table, cells, [p[p.index("<svg") :] for p in pictures]))
-        written += drawn
+        titles |= {figure.id: figure.title for figure in figures(table)}
+        beside = ""
         if bounds.read(table, known):
-            written += bounds.write(table, known, results)
-            picture = written[-1].read_text(encoding="utf-8")
-            sections.append(html.framed(bounds.TITLE, bounds.html(table, known), picture[picture.index("<svg") :]))
+            drawn += bounds.write(table, known, results)
+            beside, titles[f"{table.id}-bounds"] = bounds.html(table, known), f"{table.source}: {bounds.TITLE}"
+        written += drawn
+        named = tuple(dict.fromkeys(p.stem for p in drawn if p.suffix == ".svg"))
+        sheets.append(site.Sheet(table, cells, named, beside))
     if speeds.read(known):
         written.append(speeds.write(known, results))
-        sections.append(speeds.html(known))
-    store.replace(front, html.page("Printed and measured", sections))
-    return [*written, front]
+    return [*written, *site.write(sheets, known, results, titles)]
 
 
 def figures(table: Table) -> list[Figure]:

@@ -151,7 +151,7 @@ def picture(table: Table, known: Mapping[str, Record], device: str = "a100") -> 
     rows = read(table, known, device)
     scales = sorted({r.scale for r in rows}) or [1]
     with mpl.rc_context(STYLE):
-        canvas = Canvas(figsize=(4.3 * len(scales) + 0.6, 4.9), layout="constrained")
+        canvas = Canvas(figsize=(max(4.3 * len(scales) + 0.6, 7.2), 4.9), layout="constrained")
         panels = canvas.subplots(1, len(scales), sharex=True, sharey=True, squeeze=False)[0]
         low = 1e3 * min([r.bound for r in rows], default=1e-3) / 1.6
         right = 1e3 * max([r.bound for r in rows], default=1.0) * 1.8

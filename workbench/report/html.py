@@ -1,14 +1,16 @@
-"""A table as one HTML page that opens from the file system: no network, no script it cannot do without."""
+"""A table as HTML: one page of its own, a section of another, or bare; every figure can lead to its record."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
-from workbench.judge import VERDICTS, Cell, summary
-from workbench.spec import Column, Table
+from workbench.judge import VERDICTS, Cell, counts, summary
+from workbench.spec import Column, Record, Table
 
 from . import times
+from .frame import page
 from .layout import (
     AUDIT,
     DAGGER,
@@ -37,75 +39,61 @@ td.printed, th.printed { color: var(--dim); }
 .differs, .contradicted, .suspect { color: var(--off); font-weight: 600; }
 """
 
-STYLE = (
-    COLOURS
-    + """
-:root { color-scheme: light dark; --line: #8884; }
-* { box-sizing: border-box; }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 100rem; padding: 0 1rem; }
-h1 { font-size: 1.4rem; margin-bottom: 0; } section + section { margin-top: 4rem; }
-h2 { font-size: 1.1rem; margin-top: 2rem; }
-.summary { color: var(--dim); } .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-space: nowrap; font-size: .87rem; }
-th, td { padding: .18rem .55rem; text-align: right; } th:first-child, td:first-child { text-align: left; }
-thead th { border-bottom: 1px solid; vertical-align: bottom; } tr.first td { border-top: 1px solid var(--line); }
-td.measured { padding-left: 0; }
-tbody tr:hover { background: #8882; }
-.mark { display: inline-block; width: 1.1em; text-align: center; } dt { font-weight: 600; margin-top: .5rem; }
-dd { margin-left: 1.2rem; } figure { margin: 1rem 0; background: #fff; border-radius: 6px; padding: .5rem; }
-figure svg { max-width: 100%; height: auto; display: block; margin: auto; }
-"""
-)
+Anchors = Callable[[Record], str]
+"""Where the raw record stands that a figure is linked to."""
 
 
-def render(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -> str:
+def render(table: Table, cells: Sequence[Cell]) -> str:
     """The page of one table."""
-    return page(f"{table.source}: {table.title}", [section(table, cells, pictures)])
+    return page(f"{table.source}: {table.title}", section(table, cells))
 
 
-def page(title: str, sections: Sequence[str]) -> str:
-    """Sections in one page that opens from the file system."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<link rel="icon" href="data:,">
-<style>{STYLE}</style>
-</head>
-<body>
-{"".join(sections)}</body>
-</html>
-"""
-
-
-def section(table: Table, cells: Sequence[Cell], pictures: Sequence[str] = ()) -> str:
-    """Summary, pictures (SVG), table (hover a figure for its reason), what the marks mean, notes, gaps."""
-    legend = "; ".join(
-        f'<span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>, {escape(meaning)}'
-        for v, meaning in VERDICTS.items()
-        if MARKS[v] and any(c.verdict == v for c in cells)
+def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None, below: str = "") -> str:
+    """Verdicts, table (hover a figure for its reason), what the marks mean; `below` it; then notes and gaps."""
+    meant = [(v, meaning) for v, meaning in VERDICTS.items() if MARKS[v] and any(c.verdict == v for c in cells)]
+    legend = "\n".join(
+        f'<li><span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>: {escape(meaning)}</li>' for v, meaning in meant
     )
     dagger = f" {DAGGER}; left out: {', '.join(left_out(cells))}." if left_out(cells) else ""
     dagger += f" {DOUBLE_DAGGER}: {'; '.join(told)}." if (told := disturbances(cells)) else ""
+    titles = {c.id: c.title for c in table.columns}
+    verdicts = [(escape(titles[column]), counted) for column, counted in counts(table, cells).items()]
+    strangers = summary(table, cells).partition("; shown as reported: ")[2]
+    apart = f'<p class="summary">Shown as reported, not in the catalogue: {escape(strangers)}.</p>\n'
+    leads = ", a click leads to its record" if anchors else ""
     return f"""<section id="{escape(table.id)}">
-<h1>{escape(f"{table.source}: {table.title}")}</h1>
-<p class="summary">{escape(summary(table, cells))}</p>
-{"".join(f"<figure>{picture}</figure>" for picture in pictures)}
-<div class="wide">
-{_table(table, cells)}
+<h1>{escape(table.source)}</h1>
+<p class="lead">{escape(table.title)}</p>
+{bars(verdicts) if verdicts else '<p class="summary">No column that this version can check.</p>'}
+{apart if strangers else ""}<div class="wide">
+{_table(table, cells, anchors)}
 </div>
-<p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed:
-{legend}. Hover a figure for its reason.{escape(dagger)}</p>
-{_lines(times.said(table, cells))}{_listing("Notes", notes(cells))}{_listing(AUDIT, doubts(cells))}
+<p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed.
+Hover a figure for its reason{leads}.{escape(dagger)}</p>
+<ul class="legend summary">
+{legend}
+</ul>
+{_lines(times.said(table, cells))}{below}{_listing("Notes", notes(cells))}{_listing(AUDIT, doubts(cells))}
 {_listing("Not measured", gaps(cells))}</section>
 """
 
 
-def framed(title: str, content: str, picture: str) -> str:
-    """A section with a picture above its content."""
-    return f"<section>\n<h1>{escape(title)}</h1>\n<figure>{picture}</figure>\n{content}</section>\n"
+def bars(lines: Sequence[tuple[str, Mapping[str, int]]]) -> str:
+    """A line each of a name (HTML), a bar of its verdicts, and the same in words."""
+    shown = []
+    for name, counted in lines:
+        kinds = [(v, counted[v]) for v in (*VERDICTS, "open") if counted.get(v)]
+        parts = "".join(f'<i class="{v.replace(" ", "-")}" style="flex:{n}"></i>' for v, n in kinds)
+        told = ", ".join(f"<span>{n} {v}</span>" for v, n in kinds)
+        bar = f'<span class="bar" aria-hidden="true">{parts}</span>' if kinds else ""
+        words = f'<div class="told"><p>{told or "shown as reported"}</p></div>'
+        shown.append(f'<div class="named">{name}</div><div>{bar}</div>{words}')
+    return '<div class="bars">\n' + "\n".join(shown) + "\n</div>\n"
+
+
+def total(table: Table, cells: Sequence[Cell]) -> Counter[str]:
+    """The verdicts of all measurable columns together."""
+    return sum(counts(table, cells).values(), Counter[str]())
 
 
 def fragment(table: Table, cells: Sequence[Cell]) -> str:
@@ -113,9 +101,15 @@ def fragment(table: Table, cells: Sequence[Cell]) -> str:
     return f"<style>{COLOURS}</style>" + _table(table, cells)
 
 
-def _table(table: Table, cells: Sequence[Cell]) -> str:
+def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) -> str:
     pairs, plain = split(table, cells)
-    head = "<th>Method</th><th>Scale</th>"
+    factors = {c.id: c.factor for c in table.columns}
+    head = '<th data-sort="text">Method</th><th>Scale</th>'
+
+    def linked(text: str, cell: Cell, value: float | None) -> str:
+        record = None if anchors is None else source(cell, value, factors[cell.column])
+        return escape(text) if anchors is None or record is None else f'<a href="{anchors(record)}">{escape(text)}</a>'
+
     beside = {c.id: obtained(c, cells) for c in pairs}
     for column in pairs:
         what, *more = beside[column.id]
@@ -126,7 +120,7 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
         head += "".join(f"<th>{escape(title)}</th>" for title in times.beside(column, cells))
     body = []
     scale = 0
-    for row in by_row(cells):
+    for number, row in enumerate(by_row(cells)):
         first = next(iter(row.values()))
         shown = [f"<td>{escape(first.method)}</td><td>×{first.scale}</td>"]
         for column in pairs:
@@ -136,22 +130,51 @@ def _table(table: Table, cells: Sequence[Cell]) -> str:
             shown.append(
                 f'<td class="printed">{escape(printed(cell))}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
-                f"{mark}{escape(measured(cell))}</td><td>{escape(difference(cell))}</td>"
-                + (f"<td>{escape(lean(cell))}</td>" if len(beside[column.id]) > 1 else "")
-                + _beside(column, cell, cells)
+                f"{mark}{linked(_once(cell), cell, value(cell))}</td><td>{escape(difference(cell))}</td>"
+                + (f"<td>{linked(lean(cell), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
+                + _beside(column, cell, cells, linked)
             )
         for column in plain:
             cell = row[column.id]
             shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(printed(cell))}</td>')
-            shown.append(_beside(column, cell, cells))
-        body.append(f"<tr{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
+            shown.append(_beside(column, cell, cells, linked))
+        anchor = f' id="row-{number}"' if anchors else ""
+        body.append(f"<tr{anchor}{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")
         scale = first.scale
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n" + "\n".join(body) + "\n</tbody>\n</table>"
+    return (
+        f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
+        + "\n".join(body)
+        + "\n</tbody>\n</table>"
+    )
 
 
-def _beside(column: Column, cell: Cell, cells: Sequence[Cell]) -> str:
+def _beside(column: Column, cell: Cell, cells: Sequence[Cell], linked: Callable[..., str]) -> str:
     told = f' title="{escape(cell.ratio.told(column.tolerance))}"' if cell.ratio else ""
-    return "".join(f"<td{told}>{escape(entry)}</td>" for entry in times.entries(column, cell, cells))
+    shown = times.entries(column, cell, cells)
+    if cell.here and shown:
+        told_here, *ratios = shown
+        own = f"<td{told}>{linked(told_here, cell, cell.here.value)}</td>"
+        return own + "".join(f"<td{told}>{escape(entry)}</td>" for entry in ratios)
+    return "".join(f"<td{told}>{escape(entry)}</td>" for entry in shown)
+
+
+def value(cell: Cell) -> float | None:
+    """What a cell's measured or estimated figure is."""
+    return cell.estimate if cell.measured is None else cell.measured
+
+
+def source(cell: Cell, value: float | None, factor: float) -> Record | None:
+    """The record that gives a cell's figure: as its value, or as one of a search; of a failure, the one that failed."""
+    if value is None:
+        return next((r for r in cell.records if r.status != "ok"), None)
+    known = [r for r in cell.records if r.status == "ok"]
+    exact = [r for r in known if r.value / factor == value]
+    return next(iter([*exact, *(r for r in known if any(v / factor == value for v in r.values))]), None)
+
+
+def _once(cell: Cell) -> str:
+    """The figure; the tilde of an estimate is left to the mark before it where that is one."""
+    return measured(cell).removeprefix(MARKS["planned"] if cell.verdict == "planned" else "")
 
 
 def _lines(told: Sequence[str]) -> str:

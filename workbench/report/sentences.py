@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from workbench import store
 from workbench.claims import DERIVED, VERDICTS, Judged
 
 MARKS = {"reproduced": "✓", "planned": "~", "differs": "✗", "open": "·"}
@@ -57,11 +60,13 @@ def found(one: Judged) -> str:
     return f"{one.verdict}: {'~' if one.estimated else ''}{_figure(one, one.found)}; {one.why}"
 
 
-def html(judged: Sequence[Judged]) -> str:
-    """The claims as a table of the page."""
+def html(judged: Sequence[Judged], leads: Mapping[str, str] | None = None) -> str:
+    """The claims as a table of a page; `leads` (HTML, by claim) names the records that answer one."""
     rows = "\n".join(
         f'<tr id="{escape(one.claim.id)}"><td>{escape(one.claim.paper)}</td><td>{escape(one.claim.sentence)}</td>'
-        f'<td>{escape(printed(one))}</td><td class="{one.verdict}">{MARKS[one.verdict]} {escape(found(one))}</td></tr>'
+        f'<td data-label="in print">{escape(_follows(one))}</td><td class="long" data-label="here">'
+        f'<span class="{one.verdict}">{MARKS[one.verdict]} {one.verdict}</span>'
+        f"{escape(found(one).removeprefix(one.verdict))}{_led((leads or {}).get(one.claim.id))}</td></tr>"
         for one in judged
     )
     head = "<th>Paper</th><th>Claim</th><th>From its own tables</th><th>Here</th>"
@@ -69,6 +74,26 @@ def html(judged: Sequence[Judged]) -> str:
         f'<p class="summary">{escape(tally(judged))}</p>\n<div class="wide">\n<table class="prose">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n</table>\n</div>\n"
     )
+
+
+def write(judged: Sequence[Judged], results: str | Path) -> list[Path]:
+    """The claims as text and as JSON, in the folder of tables."""
+    folder = Path(results) / "tables"
+    contents = {
+        folder / "claims.txt": text(judged),
+        folder / "claims.json": json.dumps([as_object(one) for one in judged], indent=1, ensure_ascii=False) + "\n",
+    }
+    for path, content in contents.items():
+        store.replace(path, content)
+    return list(contents)
+
+
+def _follows(one: Judged) -> str:
+    return one.derived if one.from_print is None else printed(one)
+
+
+def _led(links: str | None) -> str:
+    return f"<br>Records: {links}" if links else ""
 
 
 def _figure(one: Judged, value: float) -> str:

@@ -55,13 +55,13 @@ def html(known: Mapping[str, Record]) -> str:
     """The same as a section of a page."""
     speeds = read(known)
     scales = _scales(speeds)
-    head = "<th>Network</th>" + "".join(f"<th>×{s} (ms)</th>" for s in scales)
+    head = "<th data-sort=text>Network</th>" + "".join(f"<th>×{s} (ms)</th>" for s in scales)
     body = "\n".join(
         f"<tr><td>{escape(speed.model)}</td>{''.join(f'<td>{_entry(speed, s)}</td>' for s in scales)}</tr>"
         for speed in speeds
     )
     said = "".join(f'<p class="summary">{escape(told)}</p>\n' for told in _said(speeds))
-    table = f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
+    table = f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
     return f'<section id="latency-here">\n<h1>{TITLE}</h1>\n{said}<div class="wide">\n{table}\n</div>\n</section>\n'
 
 
