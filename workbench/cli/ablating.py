@@ -32,7 +32,7 @@ def ablate(
     contents = read(folder)
     known = contents.newest()
     done = progress.run(execute.missing(wanted, known), folder, since=contents, asked=len(wanted), what="ablate")
-    known |= {d.request.identity: d.record for d in done}
+    known.update({d.request.identity: d.record for d in done})
     shown = curves.read(known, name, chosen, at)
     if as_json:
         print_json(ablations.as_objects(shown))
