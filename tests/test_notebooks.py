@@ -55,6 +55,7 @@ EXPECTED = {
         len(papers.FIGURES),
         len(papers.TABLES),
     ),
+    "ablations": ("ablations.md", {"tables/ablations.csv", "figures/ablations-esc-x4.svg"}, 1, 0),
     "efficiency": ("energy.md", {"tables/energy.md"}, 0, len(papers.TABLES)),
     "claims": (f"{len(papers.CLAIMS)} claims: ", {"tables/claims.txt", "tables/claims.json"}, 0, 1),
 }

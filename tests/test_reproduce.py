@@ -13,6 +13,22 @@ TABLE = papers.TABLES["esc-table2"]
 SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp-x3", "esc-fp-x4")))
 
 
+@pytest.fixture(autouse=True)
+def _few(monkeypatch):
+    """What ablations cost takes half a minute; what is asked of them has a test of its own."""
+    monkeypatch.setattr(reproduce, "ablated", lambda: [])
+
+
+ABLATED = reproduce.ablated
+
+
+def test_the_costs_of_every_ablation_are_asked_for_at_x4():
+    asked = ABLATED()
+    assert {r.variant.scale for r in asked} == {4}
+    assert {"esc-x4", "esc-window16-x4", "asid-unshared-x4"} <= {r.variant.name for r in asked}
+    assert not any(r.probe.real for r in asked)
+
+
 @pytest.fixture
 def quiet(monkeypatch):
     """One small table, nothing timed, and notebooks that are noted and not run: they have tests of their own."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench import (
     claims,
+    curves,
     detective,
     environment,
     execute,
@@ -22,10 +23,11 @@ from workbench import (
     progress,
     store,
 )
+from workbench.models.ablations import ABLATIONS
 from workbench.report import bounds
 from workbench.spec import Claim, Record, Table, UserError
 
-NOTEBOOKS = ("efficiency", "claims", "complexity")
+NOTEBOOKS = ("efficiency", "ablations", "claims", "complexity")
 """In the order in which they run: complexity last, which writes the site that shows what the others drew."""
 
 BOUND = "a100"
@@ -42,6 +44,7 @@ def run(quick: bool, records: Path, results: Path) -> None:
     tables = papers.TABLES.values()
     hands = machine.threads()
     counted = [r for table in tables for r in needed(table, quick)] + claimed(papers.CLAIMS.values(), quick)
+    counted += [] if quick else ablated()
     unanswered = _measure(counted, records, hands=hands)
     gpu = cuda()
     times = timed(tables, quick, gpu) + (claimed(papers.CLAIMS.values(), quick, timed=True) if gpu else [])
@@ -93,6 +96,11 @@ def claimed(asked: Iterable[Claim], quick: bool, timed: bool = False) -> list[ex
         elif column.probe in probes.PROBES and probes.find(column.probe).timed:
             found += execute.requests([row.variant], [column.probe], [here.own(table, row, column)])
     return found
+
+
+def ablated() -> list[execute.Request]:
+    """What the curves of every ablation take at x4."""
+    return curves.requests(ABLATIONS, (4,), "esc", timed=False)
 
 
 def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Request]:
