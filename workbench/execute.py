@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
+from workbench import counted, environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant, unknown
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Request:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
             read["machine"] = environment.machine()
+        read |= {"source": self.variant.source.conditions} if self.variant.source else {}
         return read | (self.subject.conditions if self.subject else {})
 
     @property
@@ -76,8 +77,8 @@ class Request:
         return f"{self.probe.name} of {self.variant.name} under {self.protocol.name}"
 
 
-def requests(names: Sequence[str], probe_names: Sequence[str], protocol_names: Sequence[str]) -> list[Request]:
-    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order."""
+def requests(names: Sequence[str | Variant], probe_names: Sequence[str], protocol_names: Sequence[str]) -> list[Request]:
+    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order; others last."""
     chosen_probes = [probes.find(p) for p in probe_names]
     chosen_protocols = [protocols.find(p) for p in protocol_names]
     return [
@@ -96,15 +97,16 @@ def with_subjects(wanted: Iterable[Request], weights: str | None, home: Path) ->
     ]
 
 
-def resolve(names: Sequence[str]) -> list[Variant]:
+def resolve(names: Sequence[str | Variant]) -> list[Variant]:
     """The variants that any of the names or globs picks; each must pick at least one."""
     picked: set[str] = set()
-    for name in names:
+    own = {v.name: v for v in names if isinstance(v, Variant)}
+    for name in (n for n in names if isinstance(n, str)):
         matches = [v for v in models.VARIANTS if fnmatchcase(v, name)]
         if not matches:
             raise unknown("variant", name, models.VARIANTS, "workbench variants")
         picked.update(matches)
-    return [v for n, v in models.VARIANTS.items() if n in picked]
+    return [*(v for n, v in models.VARIANTS.items() if n in picked), *own.values()]
 
 
 def missing(wanted: Iterable[Request], known: Mapping[str, Record], force: bool = False) -> list[Request]:
@@ -124,7 +126,7 @@ def answer(request: Request, known: Mapping[str, Record]) -> Record:
 
 def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
-    if request.probe.apart:
+    if request.probe.apart or request.variant.source:
         return measure_apart(request, PATIENCE)
     import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
 
@@ -186,7 +188,8 @@ def _outcome(request: Request) -> Outcome:
         told = f"{type(error).__name__}: {error}"
         if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
             return Outcome("out-of-memory", told)
-        return Outcome("failed", told, details={"traceback": traceback.format_exc()})
+        status: Status = "unsupported" if request.variant.source else "failed"  # somebody's own is theirs to mend
+        return Outcome(status, told, details={"traceback": traceback.format_exc()})
     return Outcome("ok", None, reading.values, reading.details)
 
 
@@ -199,8 +202,11 @@ def _measure(request: Request) -> probes.Reading:
         if request.subject is None:
             raise UserError(f"{request} needs weights and images: execute.with_subjects finds a user's.")
         return evaluate.measure(request.variant.name, request.subject, request.protocol, request.probe.name)
+    counted.check(request.variant, request.protocol)
     if request.probe.real:
         return _run(request)
+    if request.variant.source:
+        return counted.measure(request.variant, request.protocol, request.probe)
     model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
@@ -225,7 +231,7 @@ def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
 
     device, dtype = protocol.execution.device, getattr(torch, protocol.input.dtype)
     torch.manual_seed(SEED)
-    model = _built(variant.name, protocol.build, "cpu")
+    model = _built(variant, protocol.build, "cpu")
     x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
     return model.to(device, dtype), x.to(device, dtype)
 
@@ -263,15 +269,15 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 @lru_cache(maxsize=4)
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
-    return _built(variant, build, "meta")
+    return _built(models.find(variant), build, "meta")
 
 
-def _built(variant: str, build: Build, device: str) -> nn.Module:
+def _built(variant: Variant, build: Build, device: str) -> nn.Module:
     model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
     if not build.shifted:
         shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
         if not shifting:
-            raise UserError(f"{variant} shifts no window, so there is nothing that +unshifted could leave out.")
+            raise UserError(f"{variant.name} shifts no window, so there is nothing that +unshifted could leave out.")
         for module in shifting:
             module.shift = 0  # type: ignore[assignment]  # a number, neither tensor nor module
     return model.train(build.mode == "train")
@@ -290,7 +296,7 @@ def _record(request: Request, outcome: Outcome, took: float | None = None) -> Re
         reason=outcome.reason,
         recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         machine=environment.machine(),
-        details=outcome.details,
+        details=outcome.details | ({"own": request.variant.source.seen} if request.variant.source else {}),
         environment=environment.capture(),
         took=took,
     )

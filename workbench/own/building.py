@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import ast
 from torch import nn
 
 from workbench.spec import Source, UserError
@@ -38,17 +37,36 @@ class Built:
 _loaded: dict[tuple[str, str], tuple[Any, sources.Sources]] = {}
 """What this process has imported, by folder and reference."""
 
+_at_import: dict[str, str] = {}
+"""What that switched, and was put back."""
+
 
 def build(source: Source, scale: int | None) -> Built:
-    """Import what a source names, and construct it: eval mode, float32, on the CPU, whatever the code asks for."""
+    """Import what a source names, and construct it: eval mode, float32, on the CPU, whatever the code asks for.
+
+    What was looked at before must not have changed since.
+    """
+    sources.unchanged(source.files)
     before = state.now()
     try:
         made = _spandrel(source) if source.reference.startswith("spandrel:") else _constructed(source, scale)
         made.model = made.model.cpu().float().eval()
-        made.changed = state.changed(before)
+        made.changed = _at_import | state.changed(before)
     finally:
         state.put_back(before)
     return made
+
+
+def load(source: Source) -> None:
+    """Import what a source names, and construct nothing yet."""
+    reference = parse(source.reference)
+    if reference is not None and reference.kind != "spandrel":
+        before = state.now()
+        try:
+            _target(reference, Path(source.folder))
+        finally:
+            _at_import.update(state.changed(before))
+            state.put_back(before)
 
 
 def _constructed(source: Source, scale: int | None) -> Built:
@@ -64,7 +82,7 @@ def _constructed(source: Source, scale: int | None) -> Built:
     if isinstance(model, type) and issubclass(model, nn.Module):
         raise UserError(f"{reference.text} gave the class {model.__name__} and no network of it; name the class itself.")
     if not isinstance(model, nn.Module):
-        raise UserError(f"{reference.text} gave {_a(model)} and no nn.Module, so there is nothing to measure.")
+        raise UserError(f"{reference.text} gave {a(model)} and no nn.Module, so there is nothing to measure.")
     files = found.files()
     root = found.root if found.root.is_dir() else found.root.parent
     seen = {"class": f"{type(model).__module__}.{type(model).__qualname__}", "package": reference.package or None}
@@ -101,7 +119,7 @@ def _root(reference: Reference, folder: Path) -> Path | None:
 def _called(target: Any, reference: Reference, source: Source, scale: int | None) -> Any:
     """The target called with the arguments that were given, and with the scale where it takes one."""
     if not callable(target):
-        raise UserError(f"{reference.text} is {_a(target)}, and nothing that could be called to make a network.")
+        raise UserError(f"{reference.text} is {a(target)}, and nothing that could be called to make a network.")
     arguments = {name: ast.literal_eval(value) for name, value in source.arguments}
     takes = sources.signature(target)
     if takes is None:
@@ -161,14 +179,8 @@ def _version(module: Any) -> str:
     return str(getattr(module, "__version__", "of unknown version"))
 
 
-def _a(thing: Any) -> str:
+def a(thing: Any) -> str:
+    """What a thing is, with its article: `a Linear`."""
     kind = type(thing).__name__
     return "None" if thing is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
 
-
-def reset() -> None:
-    """Forget everything that was imported here."""
-    for _, found in _loaded.values():
-        found.forget()
-    _loaded.clear()
-    sys.path_importer_cache.clear()
