@@ -1,4 +1,4 @@
-"""A count of somebody's own network: the reading of a probe by whatever tensors it bears, or laid through small ones."""
+"""A count of somebody's own network: a probe's reading by whatever tensors it bears, or laid through small ones."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def walk(variant: Variant, protocol: Protocol, height: int, width: int, work: Wo
         found = walker.walk(height, width, work)
     except TooLargeError:
         raise UserError(
-            f"{variant.name} asks for the values of tensors ({walker.why['fake']}), so it would have to be run on {width}x{height} "
-            "to be taken apart, which is too large here. Take a smaller input: --protocol steady, or --image."
+            f"{variant.name} asks for the values of tensors ({walker.why['fake']}), so it would have to be run on "
+            f"{width}x{height} pixels to be taken apart, which is too large. Take a smaller input: --protocol steady."
         ) from None
     for sentence in note(walker):
         print(f"workbench: {sentence}", file=sys.stderr)
@@ -81,9 +81,9 @@ def _laid(walker: Walker, protocol: Protocol, probe: Probe) -> Reading:
     found = extrapolate(count, height, width, TOLERANCE.get(probe.name, NEAR), 4 * LARGEST)
     if found is None:
         raise UserError(
-            f"{walker.variant.name} asks for the values of tensors, so its {probe.name} can only be counted by running it, "
-            f"and that of {width}x{height} does not follow from smaller inputs: {_listed(readings)}. Count it at a smaller "
-            "size (--protocol steady), or decide by shapes in its forward."
+            f"{walker.variant.name} asks for the values of tensors, so its {probe.name} can only be counted by running "
+            f"it, and that of {width}x{height} does not follow from smaller inputs: {_listed(readings)}. Count it at a "
+            "smaller size (--protocol steady), or decide by shapes in its forward."
         )
     details = {name: value for name, value in readings[found.checked].details.items() if name in KEPT}
     details |= {"how": "real+extrapolated", "counted_at": [list(size) for size in found.counted]}
@@ -104,6 +104,6 @@ def check(variant: Variant, protocol: Protocol) -> None:
     if build.attention != "naive" or not build.shifted:
         asked = f"+{build.attention}" if build.shifted else "+unshifted"
         raise UserError(
-            f"{variant.name} is somebody's own, and has one form; {protocol.name} asks for another. Leave {asked} out, or "
-            "choose by an argument of its constructor: --arg."
+            f"{variant.name} is somebody's own, and has one form; {protocol.name} asks for another. Leave {asked} out, "
+            "or choose by an argument of its constructor: --arg."
         )

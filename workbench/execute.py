@@ -77,10 +77,10 @@ class Request:
         return f"{self.probe.name} of {self.variant.name} under {self.protocol.name}"
 
 
-def requests(names: Sequence[str | Variant], probe_names: Sequence[str], protocol_names: Sequence[str]) -> list[Request]:
+def requests(names: Sequence[str | Variant], probe_names: Sequence[str], ways: Sequence[str]) -> list[Request]:
     """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order; others last."""
     chosen_probes = [probes.find(p) for p in probe_names]
-    chosen_protocols = [protocols.find(p) for p in protocol_names]
+    chosen_protocols = [protocols.find(p) for p in ways]
     return [
         Request(variant, protocol, probe)
         for variant in resolve(names)
@@ -188,8 +188,8 @@ def _outcome(request: Request) -> Outcome:
         told = f"{type(error).__name__}: {error}"
         if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
             return Outcome("out-of-memory", told)
-        status: Status = "unsupported" if request.variant.source else "failed"  # somebody's own is theirs to mend
-        return Outcome(status, told, details={"traceback": traceback.format_exc()})
+        whose: Status = "unsupported" if request.variant.source else "failed"  # of somebody's own network: theirs
+        return Outcome(whose, told, details={"traceback": traceback.format_exc()})
     return Outcome("ok", None, reading.values, reading.details)
 
 
@@ -296,7 +296,7 @@ def _record(request: Request, outcome: Outcome, took: float | None = None) -> Re
         reason=outcome.reason,
         recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         machine=environment.machine(),
-        details=outcome.details | ({"own": request.variant.source.seen} if request.variant.source else {}),
+        details={**outcome.details, **({"own": request.variant.source.seen} if request.variant.source else {})},
         environment=environment.capture(),
         took=took,
     )

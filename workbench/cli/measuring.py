@@ -18,6 +18,7 @@ from .options import (
     Scale,
     Timeout,
     asked,
+    carried,
     networks,
     print_json,
     read,
@@ -112,7 +113,7 @@ def compare(
     chosen = networks(names, beside)
     base = networks([vs], beside) if vs else [None]
     every = [n for n in (*chosen, *base) if n is not None]
-    told = apart(every, beside, _compared, chosen, base[0], protocol, precision, budget)
+    told = carried(every, beside, _compared, chosen, base[0], protocol, precision, budget)
     if as_json:
         print_json(told["object"])
     else:

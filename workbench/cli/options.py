@@ -87,8 +87,8 @@ def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, 
     given = [word for word, value in (("--scale", scale), ("--arg", arguments)) if value]
     if given and not any(own.references.parse(name) for name in names if name not in VARIANTS):
         raise UserError(
-            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of your own, and {', '.join(names)} "
-            "names none; the catalogue's have their scale in their name: workbench variants"
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of your own, and "
+            f"{', '.join(names)} names none; the catalogue's have their scale in their name: workbench variants"
         )
     return own.Asked(scale, tuple(arguments or ()), timeout)
 
@@ -104,7 +104,7 @@ def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:
     return found
 
 
-def apart(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any) -> Any:
+def carried(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any) -> Any:
     """What `work` returns, as JSON has it: here, or in a fresh process where any of the networks is somebody's own."""
     from workbench import own
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Arguments, Commands, Json, Scale, Timeout, apart, asked, networks, print_json
+from .options import Arguments, Commands, Json, Scale, Timeout, asked, carried, networks, print_json
 
 if TYPE_CHECKING:
     from workbench.spec import Variant
@@ -34,7 +34,7 @@ def fits(
     (chosen,) = networks([name], beside)
     own = not isinstance(chosen, str) and chosen.source
     ways = protocol or (["esc"] if own else None)
-    told = apart([chosen], beside, _fitted, chosen, gpu, image, overlap, aspect, ways, context, exact, explain)
+    told = carried([chosen], beside, _fitted, chosen, gpu, image, overlap, aspect, ways, context, exact, explain)
     if as_json:
         print_json([answer for answer, _ in told])
     else:
@@ -95,7 +95,7 @@ def trace(
         picture = picture.absolute()
     beside = asked([name], scale, arg, timeout)
     (chosen,) = networks([name], beside)
-    told = apart([chosen], beside, _traced, chosen, protocol, device, depth, by, top, picture)
+    told = carried([chosen], beside, _traced, chosen, protocol, device, depth, by, top, picture)
     if as_json:
         print_json(told["object"])
     else:

@@ -113,7 +113,8 @@ def create(
         why = getattr(network, "ATTENTION_NOTE", "") if attention in IMPLEMENTATIONS else ""
         known = ", ".join(network.ATTENTION)
         raise UserError(
-            f"{variant.name} has no attention implementation {attention!r}{f': {why}' if why else '.'} Known for it: {known}."
+            f"{variant.name} has no attention implementation {attention!r}{f': {why}' if why else '.'} "
+            f"Known for it: {known}."
         )
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")

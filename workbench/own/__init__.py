@@ -21,7 +21,7 @@ from . import references
 PATIENCE = 1800.0
 """Seconds that a look or a measurement may take where nobody gives a number; as for every probe apart."""
 
-IMPORTS = ("torch", "workbench.execute", "workbench.own.looking")
+IMPORTS = ("torch", "workbench.execute", "torch._dynamo", "workbench.own.looking", "workbench.own.walking")
 """What the server of fresh processes has imported, where a network of one's own is the first to need it."""
 
 DOING = {
@@ -56,9 +56,7 @@ def find(name: str, asked: Asked, folder: Path | None = None) -> Variant | None:
     reference = replace(reference, arguments=reference.arguments or given)
     source = Source(reference.text, str((folder or Path.cwd()).resolve()), reference.arguments)
     seen = _look(source, reference.scale or asked.scale, asked.timeout or PATIENCE)
-    found = replace(
-        source, digest=seen["digest"], files=tuple((p, h) for p, h in seen["files"]), seen=seen["seen"]
-    )
+    found = replace(source, digest=seen["digest"], files=tuple((p, h) for p, h in seen["files"]), seen=seen["seen"])
     scale = int(seen["scale"])
     return Variant(references.written(reference, scale), reference.text, "own", scale, "your own", found)
 
@@ -66,9 +64,7 @@ def find(name: str, asked: Asked, folder: Path | None = None) -> Variant | None:
 def _look(source: Source, scale: int | None, timeout: float) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile(prefix="workbench-") as stage:
         try:
-            seen: dict[str, Any] = fresh.call(
-                _looked, source, scale, stage.name, timeout=timeout, imports=IMPORTS
-            )
+            seen: dict[str, Any] = fresh.call(_looked, source, scale, stage.name, timeout=timeout, imports=IMPORTS)
         except fresh.NoAnswerError as died:
             doing = DOING[Path(stage.name).read_text()]
             raise UserError(_unanswered(source.reference, died, f"while {doing}")) from None

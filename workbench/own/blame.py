@@ -43,8 +43,8 @@ def _mend(error: BaseException, told: str, stage: str) -> str:
         names |= {kind.__name__ for kind in type(chain).__mro__}
     if any(sign in told.lower() for sign in CUDA):
         return (
-            " It needs a CUDA device, and there is none here. Leave the device to the caller (x.device, .to), or measure"
-            " it where there is one."
+            " It needs a CUDA device, and there is none here. Leave the device to the caller (x.device, .to), or "
+            "measure it where there is one."
         )
     if names & set(NETWORK):
         return " It asks the network, which gives no answer here; have it load what it needs from a file."

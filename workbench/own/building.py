@@ -80,7 +80,9 @@ def _constructed(source: Source, scale: int | None) -> Built:
     else:
         model = _called(target, reference, source, scale)
     if isinstance(model, type) and issubclass(model, nn.Module):
-        raise UserError(f"{reference.text} gave the class {model.__name__} and no network of it; name the class itself.")
+        raise UserError(
+            f"{reference.text} gave the class {model.__name__} and no network of it; name the class itself."
+        )
     if not isinstance(model, nn.Module):
         raise UserError(f"{reference.text} gave {a(model)} and no nn.Module, so there is nothing to measure.")
     files = found.files()
@@ -166,7 +168,9 @@ def _spandrel(source: Source) -> Built:
     try:
         found = spandrel.ModelLoader(device="cpu").load_from_file(path)
     except spandrel.UnsupportedModelError:
-        raise UserError(f"spandrel {_version(spandrel)} knows no architecture of which {place} is a checkpoint.") from None
+        raise UserError(
+            f"spandrel {_version(spandrel)} knows no architecture of which {place} is a checkpoint."
+        ) from None
     if not isinstance(found, spandrel.ImageModelDescriptor) or (found.input_channels, found.output_channels) != (3, 3):
         raise UserError(f"{place} holds {type(found).__name__}, which makes no image with 3 channels of one.")
     hashes = ((str(path.resolve()), sources.hashed(path)),)
@@ -183,4 +187,3 @@ def a(thing: Any) -> str:
     """What a thing is, with its article: `a Linear`."""
     kind = type(thing).__name__
     return "None" if thing is None else f"{'an' if kind[0] in 'aeiouAEIOU' else 'a'} {kind}"
-

@@ -3,7 +3,7 @@
 Of a network without global attention every count grows with the height and with the width in a straight line, if sides
 are compared that leave the same rest by its window; with global attention, with their squares. So small inputs are
 taken whose sides leave the rest that the large one's leave, a polynomial is laid through their counts, and another,
-larger input has to lie on it. A network that works in windows of more than 64, or whose work goes by content, fails that.
+larger input has to lie on it. A network that works in windows of more than 64, or whose work goes by content, fails.
 """
 
 from __future__ import annotations
@@ -35,7 +35,9 @@ class Extrapolated:
     degree: int
 
 
-def extrapolate(count: Count, height: int, width: int, tolerance: float = 0.0, largest: int = 2**62) -> Extrapolated | None:
+def extrapolate(
+    count: Count, height: int, width: int, tolerance: float = 0.0, largest: int = 2**62
+) -> Extrapolated | None:
     """The count for a large input, or None where no polynomial holds; `tolerance`: how far the check may lie off it,
     as a fraction. No input of more than `largest` pixels is counted."""
     known: dict[tuple[int, int], float] = {}

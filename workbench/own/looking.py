@@ -1,4 +1,4 @@
-"""The first look at somebody's network, in a process of its own: that it is one, which scale it has, what it switched."""
+"""The first look at somebody's network, in a process of its own: that it is one, its scale, what it switched."""
 
 from __future__ import annotations
 
@@ -78,22 +78,24 @@ def checked(y: Any, size: tuple[int, int], scale: int | None, source: Source) ->
         raise UserError(f"{name} puts out {kind} and no tensor; have its forward return the image alone.")
     if y.dim() != 4 or y.shape[:2] != (1, 3):
         raise UserError(
-            f"{name} makes {tuple(y.shape)} of (1, 3, {height}, {width}); asked is (B,3,sH,sW), an image with 3 channels."
+            f"{name} makes {tuple(y.shape)} of (1, 3, {height}, {width}); asked is (B,3,sH,sW), in 3 channels."
         )
     own, left = divmod(y.shape[2], height)
     fits = own if not left and tuple(y.shape[2:]) == (own * height, own * width) and own else None
     made = f"{y.shape[3]}x{y.shape[2]} of an input of {width}x{height}"
     if fits is None:
-        raise UserError(f"{name} puts out {made}, which is no whole multiple; no --scale fits that. Mend its upsampler.")
+        raise UserError(
+            f"{name} puts out {made}, which is no whole multiple; no --scale fits that. Mend its upsampler."
+        )
     if scale not in (None, fits):
         raise UserError(
-            f"{name} puts out {made}, and x{scale} was asked, which is {width * int(scale or 0)}x{height * int(scale or 0)}."
-            f" --scale {fits} would fit."
+            f"{name} puts out {made}, and x{scale} was asked, which is {width * int(scale or 0)}x"
+            f"{height * int(scale or 0)}. --scale {fits} would fit."
         )
     if bad := int((~torch.isfinite(y)).sum()):
         raise UserError(
-            f"{name} puts out {bad} numbers of {y.numel()} that are NaN or infinite, for an input between 0 and 1. Look at"
-            " its initialisation (torch.empty is not zeros), or at a division."
+            f"{name} puts out {bad} numbers of {y.numel()} that are NaN or infinite, for an input from 0 to 1. Look "
+            "at its initialisation (torch.empty is not zeros), or at a division."
         )
     return fits
 

@@ -62,11 +62,11 @@ def parse(text: str) -> Reference | None:
 def clash(name: str) -> UserError | None:
     """The sentence for a name of the catalogue that an installed package has given to a network of its own as well."""
     for entry in metadata.entry_points(group=GROUP):
-        if name in (entry.name, re.sub(r"-x\d+$", "", entry.name)) or re.fullmatch(f"{re.escape(entry.name)}-x\\d+", name):
+        if entry.name in (name, re.sub(r"-x\d+$", "", name)):
             package = entry.dist.name if entry.dist else "a package"
             return UserError(
-                f"{name!r} is a network of the catalogue, and {package} has an entry point {entry.name!r}; which one is "
-                f"meant cannot be known. Name that one {entry.value}, or remove the package for the other."
+                f"{name!r} is a network of the catalogue, and {package} has an entry point {entry.name!r}; which one "
+                f"is meant cannot be known. Name that one {entry.value}, or remove the package for the other."
             )
     return None
 

@@ -89,8 +89,8 @@ class Sources:
         found = importlib.util.find_spec(top)
         if found is None:
             raise UserError(
-                f"No module {top!r}, neither in {self.folder} nor installed. Stand in the folder above it, install it, or "
-                "name the file: ./net.py:Net"
+                f"No module {top!r}, neither in {self.folder} nor installed. Stand in the folder above it, install it, "
+                "or name the file: ./net.py:Net"
             )
         if found.origin and Path(found.origin).is_file():
             origin = Path(found.origin).resolve()

@@ -91,7 +91,7 @@ class Walker:
     def _by(self, how: How, height: int, width: int, work: Work[T]) -> T:
         torch.manual_seed(0)  # weights decide too, where content does
         model = building.build(self.source, self.variant.scale).model
-        model.train(self.fed.mode == "train").to(self.fed.dtype).requires_grad_(False)
+        model.train(self.fed.mode == "train").to(self.fed.dtype)
         model.register_forward_hook(self._fits(height, width))
         if how == "meta":
             model = model.to("meta")
@@ -111,8 +111,8 @@ class Walker:
             if not isinstance(y, Tensor) or tuple(y.shape) != wanted:
                 made = tuple(y.shape) if isinstance(y, Tensor) else building.a(y)
                 raise _MisfitError(
-                    f"{self.variant.name} makes {made} of an input of {width}x{height}, where x{scale} is {wanted}; it does "
-                    "so of smaller inputs. Pad to whole windows in its forward, and cut off at its end."
+                    f"{self.variant.name} makes {made} of an input of {width}x{height}, where x{scale} is {wanted}, "
+                    "though not of a smaller one. Pad to whole windows in its forward, and cut off at its end."
                 )
 
         return check
