@@ -2,7 +2,8 @@
 
 `meta`: nothing is computed, any size is free. `fake`: the same, for a network that makes tensors of its own on the CPU
 meanwhile. `real`: for one that asks for values, such as a branch on content; then it is run, on noise between 0 and 1,
-and what it would do on other content is not known.
+and what it would do on other content is not known. On the two latter the host's tensors cannot be told from the device's,
+so that a plan of memory holds both.
 """
 
 from __future__ import annotations
