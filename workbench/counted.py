@@ -73,7 +73,12 @@ def _laid(walker: Walker, protocol: Protocol, probe: Probe) -> Reading:
     readings = dict[tuple[int, int], Reading]()
 
     def count(height: int, width: int) -> float:
-        reading = walker.real(height, width, lambda model, x: probe.measure(model, x, protocol))
+        try:
+            reading = walker.real(height, width, lambda model, x: probe.measure(model, x, protocol))
+        except UserError as error:
+            raise UserError(
+                f"{error} At full size, on tensors without content, it said: {walker.why['meta']}"
+            ) from error
         readings[height, width] = reading
         return reading.values[0]
 

@@ -25,7 +25,6 @@ STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
 have more patience: both are measured again."""
 
-
 PATIENCE = 1800.0
 """Seconds for a measurement that wants a process of its own, where nobody gives a number: none may hang a sweep."""
 
@@ -66,8 +65,8 @@ class Request:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
             read["machine"] = environment.machine()
-        read |= {"source": self.variant.source.conditions} if self.variant.source else {}
-        return read | (self.subject.conditions if self.subject else {})
+        source = {"source": self.variant.source.conditions} if self.variant.source else {}
+        return read | source | (self.subject.conditions if self.subject else {})
 
     @property
     def identity(self) -> str:

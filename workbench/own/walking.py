@@ -2,13 +2,14 @@
 
 `meta`: nothing is computed, any size is free. `fake`: the same, for a network that makes tensors of its own on the CPU
 meanwhile. `real`: for one that asks for values, such as a branch on content; then it is run, on noise between 0 and 1,
-and what it would do on other content is not known. On the two latter the host's tensors cannot be told from the device's,
-so that a plan of memory holds both.
+and what it would do on other content is not known. On the two latter the host's tensors cannot be told from the
+device's, so that a plan of memory holds both.
 """
 
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class _MisfitError(UserError):
 def _faked() -> AbstractContextManager[Any]:
     from torch._subclasses.fake_tensor import FakeTensorMode
 
+    logging.getLogger("torch._subclasses.fake_tensor").disabled = True  # what fails is told by us, once
     return FakeTensorMode(allow_non_fake_inputs=True)
 
 
