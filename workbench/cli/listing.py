@@ -14,8 +14,8 @@ def variants(as_json: Json = False) -> None:
     """List the networks: name, model, family, scale, paper."""
     from workbench.models import VARIANTS
 
-    rows = [vars(v) for v in VARIANTS.values()]
-    listing(rows, as_json, ("name", "model", "family", "scale", "paper"))
+    facts = ("name", "model", "family", "scale", "paper")
+    listing([{fact: getattr(v, fact) for fact in facts} for v in VARIANTS.values()], as_json, facts)
 
 
 def protocols(as_json: Json = False) -> None:

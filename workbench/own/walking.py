@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from workbench.spec import UserError, Variant
 
-from . import blame, building
+from . import blame, building, sources
 
 T = TypeVar("T")
 How = Literal["meta", "fake", "real"]
@@ -63,6 +63,7 @@ class Walker:
 
         What it refuses is a UserError; TooLargeError where it bears only real tensors and the input is large.
         """
+        sources.unchanged(self.source.files)
         for how in CHEAP:
             if how in self.why:
                 continue
