@@ -65,8 +65,8 @@ class Request:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
             read["machine"] = environment.machine()
-        source = {"source": self.variant.source.conditions} if self.variant.source else {}
-        return read | source | (self.subject.conditions if self.subject else {})
+        read |= {"source": self.variant.source.conditions} if self.variant.source else {}
+        return read | (self.subject.conditions if self.subject else {})
 
     @property
     def identity(self) -> str:
@@ -173,7 +173,7 @@ def imports() -> list[str]:
 
 
 def _outcome(request: Request) -> Outcome:
-    """Measure here; whatever goes wrong says so."""
+    """Measure here; whatever goes wrong says so. What fails in somebody's own network is theirs to mend, no defect."""
     try:
         reading = _measure(request)
         if not reading.values or not all(map(math.isfinite, reading.values)):
@@ -187,8 +187,9 @@ def _outcome(request: Request) -> Outcome:
         told = f"{type(error).__name__}: {error}"
         if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
             return Outcome("out-of-memory", told)
-        whose: Status = "unsupported" if request.variant.source else "failed"  # of somebody's own network: theirs
-        return Outcome(whose, told, details={"traceback": traceback.format_exc()})
+        return Outcome(
+            "unsupported" if request.variant.source else "failed", told, details={"traceback": traceback.format_exc()}
+        )
     return Outcome("ok", None, reading.values, reading.details)
 
 
