@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from workbench import cli, environment, execute, models
+from workbench.own import references
 
 ROOT = environment.SOURCE
 DOCUMENTS = sorted(p for p in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md")) if not p.parent.name.startswith("."))
@@ -99,12 +100,28 @@ def test_the_readme_opens_with_the_two_commands_and_shows_the_others():
     assert {typed[0] for typed in commands(README)} >= {"variants", "measure", "table", "reproduce", "doctor"}
 
 
+def a_reader_s_own(folder):
+    """The files that the README's commands take for a reader's own."""
+    (folder / "mypkg").mkdir()
+    (folder / "net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self, scale, dim=8):\n"
+        "        ends = nn.Conv2d(3, dim, 3, padding=1), nn.Conv2d(dim, 3 * scale**2, 3, padding=1)\n"
+        "        super().__init__(*ends, nn.PixelShuffle(scale))\n"
+    )
+    (folder / "mypkg" / "mymodel.py").write_text("from net import Net as build\n")
+
+
 @pytest.mark.parametrize("typed", commands(README), ids=shlex.join)
-def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path, typed):
+def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path, monkeypatch, typed):
     name, options = parsed(typed)  # which fails if it could not be typed
-    variants = [
-        v.name for v in execute.resolve((options.get("names") if name not in ("data", "weights") else None) or [])
-    ]
+    named = options.get("names") if name not in ("data", "weights") else None
+    catalogue = [n for n in named or [] if references.parse(n) is None]
+    if any(references.parse(word) for word in typed if ":" in word):
+        a_reader_s_own(tmp_path)
+        monkeypatch.chdir(tmp_path)
+    variants = [v.name for v in execute.resolve(catalogue)]
     slow = name == "explain" and options.get("name") and not options["cell"]
     if (
         name in ("reproduce", "compare", "ablate", "share", "field", "upscale", "crops")

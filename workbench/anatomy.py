@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from workbench import devices, models, protocols
+from workbench import counted, devices, models, protocols
 from workbench.devices import Device
-from workbench.spec import Protocol, UserError, unknown
+from workbench.spec import Protocol, UserError, Variant, unknown
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
     from workbench.probes.roofline import Cost
     from workbench.trace import Trace
 
@@ -81,7 +83,7 @@ class Anatomy:
         return self.host_seconds > self.total.seconds
 
 
-def dissect(variant: str, protocol: str = "esc", device: str | None = None, depth: int = 2) -> Anatomy:
+def dissect(variant: str | Variant, protocol: str = "esc", device: str | None = None, depth: int = 2) -> Anatomy:
     """Walk a network once over meta tensors and sum its calls; the device is the protocol's if none is named."""
     way, found = protocols.find(protocol), models.find(variant)
     if depth < 1:
@@ -91,12 +93,18 @@ def dissect(variant: str, protocol: str = "esc", device: str | None = None, dept
 
     from workbench.trace import traced
 
+    way = replace(way, bound=replace(way.bound, device=at.name))
+
+    def look(network: nn.Module, x: Tensor) -> Anatomy:
+        return read(traced(network, x), way, at, found.name, x.shape, depth)
+
+    if found.source:
+        return counted.walk(found, way, *way.input.lr(found.scale), look)
     network = models.create(
-        variant, device="meta", attention=way.build.attention, forward=way.build.forward
+        found, device="meta", attention=way.build.attention, forward=way.build.forward
     ).train(way.build.mode == "train")  # fmt: skip
     dtype = getattr(torch, way.input.dtype)
-    x = torch.empty(way.input.batch, 3, *way.input.lr(found.scale), device="meta", dtype=dtype)
-    return read(traced(network, x), replace(way, bound=replace(way.bound, device=at.name)), at, variant, x.shape, depth)
+    return look(network, torch.empty(way.input.batch, 3, *way.input.lr(found.scale), device="meta", dtype=dtype))
 
 
 def read(seen: Trace, protocol: Protocol, device: Device, name: str, shape: Iterable[int], depth: int) -> Anatomy:

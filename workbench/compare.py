@@ -125,14 +125,18 @@ class Comparison:
             f"HR {given.hr[1]}x{given.hr[0]} (LR {', '.join(text for _, text in lr)})",
             given.dtype,
             f"batch {given.batch}",
-            f"{build.attention} attention",
-            f"{build.forward} forward",
+            *((f"{build.attention} attention", f"{build.forward} forward") if self._ours else ()),
             self.settings["device"],
             f"{self.settings['threads']} thread{'s' if self.settings['threads'] > 1 else ''}",
         ]
         if self.settings["compile"] != "none":
             parts.append({"compile": "torch.compile", "graph": "CUDA graph"}[self.settings["compile"]])
         return f"protocol {self.protocol.name}: {', '.join(parts)}"
+
+    @property
+    def _ours(self) -> bool:
+        """Whether any of them is of the catalogue, and so has forms to choose from."""
+        return any(e.source is None for e in self.entrants)
 
     def disturbed(self) -> str | None:
         """What kept the machine from its best, if anything did: it is in both times of a round, not in their ratio."""
@@ -165,8 +169,8 @@ class Comparison:
 
 
 def compare(
-    names: Sequence[str],
-    vs: str | None = None,
+    names: Sequence[str | Variant],
+    vs: str | Variant | None = None,
     protocol: str = "steady",
     precision: float = 0.02,
     budget: float = 120.0,

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workbench import environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
+from workbench import counted, environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
 from workbench.spec import Build, Protocol, Record, Status, UserError, Variant
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
 have more patience: both are measured again."""
-
 
 PATIENCE = 1800.0
 """Seconds for a measurement that wants a process of its own, where nobody gives a number: none may hang a sweep."""
@@ -65,6 +64,7 @@ class Request:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
             read["machine"] = environment.machine()
+        read |= {"source": self.variant.source.conditions} if self.variant.source else {}
         return read | (self.subject.conditions if self.subject else {})
 
     @property
@@ -75,10 +75,10 @@ class Request:
         return f"{self.probe.name} of {self.variant.name} under {self.protocol.name}"
 
 
-def requests(names: Sequence[str], probe_names: Sequence[str], protocol_names: Sequence[str]) -> list[Request]:
-    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order."""
+def requests(names: Sequence[str | Variant], probe_names: Sequence[str], ways: Sequence[str]) -> list[Request]:
+    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order; others last."""
     chosen_probes = [probes.find(p) for p in probe_names]
-    chosen_protocols = [protocols.find(p) for p in protocol_names]
+    chosen_protocols = [protocols.find(p) for p in ways]
     return [
         Request(variant, protocol, probe)
         for variant in resolve(names)
@@ -95,10 +95,11 @@ def with_subjects(wanted: Iterable[Request], weights: str | None, home: Path) ->
     ]
 
 
-def resolve(names: Sequence[str]) -> list[Variant]:
+def resolve(names: Sequence[str | Variant]) -> list[Variant]:
     """The variants that any of the names or globs picks; each must pick at least one."""
-    picked = {match for name in names for match in models.matching(name)}
-    return [v for n, v in (models.VARIANTS | models.ABLATED).items() if n in picked]
+    own = {v.name: v for v in names if isinstance(v, Variant)}
+    picked = {match for name in names if isinstance(name, str) for match in models.matching(name)}
+    return [*(v for n, v in (models.VARIANTS | models.ABLATED).items() if n in picked), *own.values()]
 
 
 def missing(wanted: Iterable[Request], known: Mapping[str, Record], force: bool = False) -> list[Request]:
@@ -118,7 +119,7 @@ def answer(request: Request, known: Mapping[str, Record]) -> Record:
 
 def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
-    if request.probe.apart:
+    if request.probe.apart or request.variant.source:
         return measure_apart(request, PATIENCE)
     import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
 
@@ -166,7 +167,7 @@ def imports() -> list[str]:
 
 
 def _outcome(request: Request) -> Outcome:
-    """Measure here; whatever goes wrong says so."""
+    """Measure here; whatever goes wrong says so. What fails in somebody's own network is theirs to mend, no defect."""
     try:
         reading = _measure(request)
         if not reading.values or not all(map(math.isfinite, reading.values)):
@@ -180,7 +181,9 @@ def _outcome(request: Request) -> Outcome:
         told = f"{type(error).__name__}: {error}"
         if type(error).__name__ == "OutOfMemoryError" or any(sign in told for sign in EXHAUSTED):
             return Outcome("out-of-memory", told)
-        return Outcome("failed", told, details={"traceback": traceback.format_exc()})
+        return Outcome(
+            "unsupported" if request.variant.source else "failed", told, details={"traceback": traceback.format_exc()}
+        )
     return Outcome("ok", None, reading.values, reading.details)
 
 
@@ -193,8 +196,11 @@ def _measure(request: Request) -> probes.Reading:
         if request.subject is None:
             raise UserError(f"{request} needs weights and images: execute.with_subjects finds a user's.")
         return evaluate.measure(request.variant.name, request.subject, request.protocol, request.probe.name)
+    counted.check(request.variant, request.protocol)
     if request.probe.real:
         return _run(request)
+    if request.variant.source:
+        return counted.measure(request.variant, request.protocol, request.probe)
     model = _network(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
@@ -219,7 +225,7 @@ def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
 
     device, dtype = protocol.execution.device, getattr(torch, protocol.input.dtype)
     torch.manual_seed(SEED)
-    model = _built(variant.name, protocol.build, "cpu")
+    model = _built(variant, protocol.build, "cpu")
     x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
     return model.to(device, dtype), x.to(device, dtype)
 
@@ -257,15 +263,15 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
 @lru_cache(maxsize=4)
 def _network(variant: str, build: Build) -> nn.Module:
     """The networks last made are kept: several probes and protocols read the same ones."""
-    return _built(variant, build, "meta")
+    return _built(models.find(variant), build, "meta")
 
 
-def _built(variant: str, build: Build, device: str) -> nn.Module:
+def _built(variant: Variant, build: Build, device: str) -> nn.Module:
     model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
     if not build.shifted:
         shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
         if not shifting:
-            raise UserError(f"{variant} shifts no window, so there is nothing that +unshifted could leave out.")
+            raise UserError(f"{variant.name} shifts no window, so there is nothing that +unshifted could leave out.")
         for module in shifting:
             module.shift = 0  # type: ignore[assignment]  # a number, neither tensor nor module
     return model.train(build.mode == "train")
@@ -284,7 +290,7 @@ def _record(request: Request, outcome: Outcome, took: float | None = None) -> Re
         reason=outcome.reason,
         recorded_at=datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         machine=environment.machine(),
-        details=outcome.details,
+        details={**outcome.details, **({"own": request.variant.source.seen} if request.variant.source else {})},
         environment=environment.capture(),
         took=took,
     )

@@ -14,10 +14,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from workbench import models
-from workbench.spec import Protocol, UserError
+from workbench import counted, models
+from workbench.spec import Protocol, UserError, Variant
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 PATIENCE = 80_000
 """Operator calls; a trace of as many takes some seconds."""
@@ -137,7 +140,7 @@ class _Walked:
 class Planner:
     """Peaks and multiply-adds of one network for any input size, each size walked once."""
 
-    def __init__(self, variant: str, protocol: Protocol, exact: bool = False) -> None:
+    def __init__(self, variant: str | Variant, protocol: Protocol, exact: bool = False) -> None:
         self.variant = models.find(variant)
         self.protocol = protocol
         self.exact = exact
@@ -217,12 +220,18 @@ class Planner:
 
         if (height, width) not in self._walked:
             build, given = self.protocol.build, self.protocol.input
-            network = models.create(self.variant.name, "meta", build.attention, build.forward)
-            x = torch.empty(given.batch, 3, height, width, device="meta", dtype=getattr(torch, given.dtype))
-            planned, macs = (probes.find(p).measure(network, x, self.protocol) for p in ("planned-memory", "macs"))
-            look = Look((height, width), int(planned.values[0]), int(macs.values[0]), exact=True)
-            calls = len(traced(network, x).calls)
-            self._walked[height, width] = _Walked(look, calls, planned.details["largest"])
+
+            def walk(network: nn.Module, x: Tensor) -> _Walked:
+                planned, macs = (probes.find(p).measure(network, x, self.protocol) for p in ("planned-memory", "macs"))
+                look = Look((height, width), int(planned.values[0]), int(macs.values[0]), exact=True)
+                return _Walked(look, len(traced(network, x).calls), planned.details["largest"])
+
+            if self.variant.source:
+                self._walked[height, width] = counted.walk(self.variant, self.protocol, height, width, walk)
+            else:
+                network = models.create(self.variant, "meta", build.attention, build.forward)
+                x = torch.empty(given.batch, 3, height, width, device="meta", dtype=getattr(torch, given.dtype))
+                self._walked[height, width] = walk(network, x)
         return self._walked[height, width]
 
 

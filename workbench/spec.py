@@ -32,6 +32,29 @@ def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> Use
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where a network that is not of the catalogue comes from, and what lay there when it was looked at."""
+
+    reference: str
+    """As it was typed, without arguments and scale: `./net.py:Net`."""
+    folder: str
+    """Where it was typed: relative paths begin there, and packages are looked for there first."""
+    arguments: tuple[tuple[str, str], ...] = ()
+    """What its constructor is given, by name; values as Python writes them."""
+    digest: str = ""
+    """Of the content of all its files."""
+    files: tuple[tuple[str, str], ...] = ()
+    """Those files, each with the SHA-256 of its content."""
+    seen: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """What else was seen at a first look; every record of it has that in its details."""
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What identifies it in a record: content, and no path; a changed file makes records stale."""
+        return {"digest": self.digest, "arguments": dict(self.arguments)}
+
+
+@dataclass(frozen=True)
 class Variant:
     """One network at one scale, as a paper's table names a row."""
 
@@ -45,6 +68,8 @@ class Variant:
     """Output pixels per input pixel along one side."""
     paper: str
     """Where the network was published."""
+    source: Source | None = None
+    """Of a module of somebody's own; None for the catalogue."""
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ def variants(
     """List the networks: name, model, family, scale, paper."""
     from workbench.models import ABLATED, VARIANTS
 
-    rows = [vars(v) for v in (ABLATED if ablations else VARIANTS).values()]
-    listing(rows, as_json, ("name", "model", "family", "scale", "paper"))
+    facts = ("name", "model", "family", "scale", "paper")
+    listed = (ABLATED if ablations else VARIANTS).values()
+    listing([{fact: getattr(v, fact) for fact in facts} for v in listed], as_json, facts)
 
 
 def protocols(as_json: Json = False) -> None:

@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from workbench.spec import UserError
 
-from .options import Commands, Data, Json, Records, Results, print_json, read
+from .options import (
+    Arguments,
+    Commands,
+    Data,
+    Json,
+    Records,
+    Results,
+    Scale,
+    Timeout,
+    asked,
+    carried,
+    networks,
+    print_json,
+    read,
+)
 
 if TYPE_CHECKING:
-    from workbench.spec import Status
-
-LONGEST = 1_000_000
-"""Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
+    from workbench.spec import Status, Variant
 
 OUTCOMES: dict[Status, str] = {
     "failed": "failed",
@@ -27,7 +38,9 @@ OUTCOMES: dict[Status, str] = {
 
 
 def measure(
-    names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants, such as esc-x4 or 'esc*-x4'.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants: esc-x4, 'esc*-x4'; your own: ./net.py:Net.")
+    ],
     probe: Annotated[
         list[str] | None, typer.Option("--probe", help="What to measure; repeatable [all that counts].")
     ] = None,
@@ -40,20 +53,23 @@ def measure(
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
     apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds for one measurement; implies --apart.")] = None,
+    scale: Scale = None,
+    arg: Arguments = None,
     as_json: Json = False,
 ) -> int:
     """Measure what is missing or stale, append it to the records, and print what is now known."""
     from workbench import evaluate, execute, progress, report, store, testsets
     from workbench.probes import PROBES
 
-    if timeout is not None and not 0 < timeout <= LONGEST:
-        raise UserError(
-            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
-            " no limit."
-        )
     folder = records or store.default()
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
-    wanted = execute.requests(names, probes, protocol or ["esc"])
+    beside = asked(names, scale, arg, timeout)
+    wanted = execute.requests(networks(names, beside), probes, protocol or ["esc"])
+    if untrained := next((r for r in wanted if r.probe.images and r.variant.source), None):
+        raise UserError(
+            f"{untrained} cannot be judged: images are those of the catalogue's networks and their weights. Leave "
+            f"--probe {untrained.probe.name} out for a network of your own."
+        )
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
@@ -94,20 +110,30 @@ def compare(
     protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
     precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
     budget: Annotated[float, typer.Option(help="Seconds after which no further round begins.")] = 120.0,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
+    chosen = networks(names, beside)
+    base = networks([vs], beside) if vs else [None]
+    every = [n for n in (*chosen, *base) if n is not None]
+    told = carried(every, beside, _compared, chosen, base[0], protocol, precision, budget)
+    if as_json:
+        print_json(told["object"])
+    else:
+        print("\n".join(told["lines"]))
+
+
+def _compared(names: list[str | Variant], vs: str | Variant | None, *how: Any) -> dict[str, Any]:
+    """A comparison in words and as JSON has it."""
     from workbench import compare
 
-    found = compare.compare(names, vs, protocol, precision, budget)
-    if as_json:
-        print_json(found.as_object())
-        return
-    for sentence in found.sentences():
-        print(sentence)
-    print(found.conditions())
-    if disturbed := found.disturbed():
-        print(disturbed)
+    found = compare.compare(names, vs, *how)
+    lines = [*found.sentences(), found.conditions(), found.disturbed()]
+    return {"object": found.as_object(), "lines": [line for line in lines if line]}
 
 
 def reproduce(

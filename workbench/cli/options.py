@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +13,12 @@ import typer
 from workbench.spec import UserError
 
 if TYPE_CHECKING:
+    from workbench.own import Asked
+    from workbench.spec import Variant
     from workbench.store import Contents
+
+LONGEST = 1_000_000
+"""Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
 
 Command = Callable[..., int | None]
 """What a command returns is the exit code."""
@@ -49,6 +54,13 @@ Data = Annotated[
         "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
     ),
 ]
+Scale = Annotated[
+    int | None, typer.Option("--scale", metavar="N", min=1, max=64, help="Of a network of your own, if it asks.")
+]
+Arguments = Annotated[
+    list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="For its constructor; repeatable: dim=64.")
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds that a network of your own may take [1800].")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 
@@ -60,6 +72,46 @@ def read(folder: Path) -> Contents:
     for problem in contents.problems:
         print(f"workbench: {problem}", file=sys.stderr)
     return contents
+
+
+def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, timeout: float | None) -> Asked:
+    """What was typed beside the names of networks; what only a network of one's own takes is refused without one."""
+    from workbench import own
+    from workbench.models import VARIANTS
+
+    if timeout is not None and not 0 < timeout <= LONGEST:
+        raise UserError(
+            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
+            " no limit."
+        )
+    given = [word for word, value in (("--scale", scale), ("--arg", arguments)) if value]
+    if given and not any(own.references.parse(name) for name in names if name not in VARIANTS):
+        raise UserError(
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of your own, and "
+            f"{', '.join(names)} names none; the catalogue's have their scale in their name: workbench variants"
+        )
+    return own.Asked(scale, tuple(arguments or ()), timeout)
+
+
+def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:
+    """What was typed, and for each reference to a network of one's own the variant it gives."""
+    from workbench import models, own
+
+    found: list[str | Variant] = []
+    for name in names:
+        ours = name not in models.VARIANTS and own.references.parse(name) is None
+        found.append(name if ours else models.find(name, asked))
+    return found
+
+
+def carried(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any) -> Any:
+    """What `work` returns, as JSON has it: here, or in a fresh process where any of the networks is somebody's own."""
+    from workbench import own
+
+    ours = [v.name for v in chosen if not isinstance(v, str) and v.source]
+    if not ours:
+        return work(*arguments)
+    return own.inside(" and ".join(ours), work, *arguments, timeout=beside.timeout)
 
 
 def look(records: Path | None) -> Contents:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Commands, Json, print_json
+from .options import Arguments, Commands, Json, Scale, Timeout, asked, carried, networks, print_json
+
+if TYPE_CHECKING:
+    from workbench.spec import Variant
 
 
 def fits(
@@ -21,9 +24,35 @@ def fits(
     context: Annotated[str, typer.Option("--context", help="Kept for CUDA's context, an estimate.")] = "500MB",
     exact: Annotated[bool, typer.Option("--exact", help="Walk large inputs too, which can take minutes.")] = False,
     explain: Annotated[bool, typer.Option("--explain", help="What occupies the memory at the peak.")] = False,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Say what fits into a GPU by planned memory: the largest input, or the tiles of an image."""
+    beside = asked([name], scale, arg, timeout)
+    (chosen,) = networks([name], beside)
+    own = not isinstance(chosen, str) and chosen.source
+    ways = protocol or (["esc"] if own else None)
+    told = carried([chosen], beside, _fitted, chosen, gpu, image, overlap, aspect, ways, context, exact, explain)
+    if as_json:
+        print_json([answer for answer, _ in told])
+    else:
+        print("\n".join(line for _, lines in told for line in lines))
+
+
+def _fitted(
+    chosen: str | Variant,
+    gpu: str,
+    image: str | None,
+    overlap: int,
+    aspect: str,
+    ways: list[str] | None,
+    context: str,
+    exact: bool,
+    explain: bool,
+) -> list[tuple[dict[str, Any], list[str]]]:
+    """Each answer as JSON has it, and in words."""
     from dataclasses import asdict
 
     from workbench import fits
@@ -34,17 +63,13 @@ def fits(
     ratio = fits.pair(aspect, ":", "--aspect", "the ratio of width to height, such as 16:9")
     width, height = fits.pair(image, "x", "--image", "LR width and height, such as 320x180") if image else (0, 0)
     answers = []
-    for chosen in protocol or fits.FORWARDS:
-        planner = fits.Planner(name, find(chosen), exact)
+    for way in ways or fits.FORWARDS:
+        planner = fits.Planner(chosen, find(way), exact)
         answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
         held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
-        answers.append(asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {}))
-        if not as_json:
-            print(fitting.sentences(answer))
-            if held:
-                print(fitting.occupants(*held))
-    if as_json:
-        print_json(answers)
+        shown = asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {})
+        answers.append((shown, [fitting.sentences(answer), *([fitting.occupants(*held)] if held else [])]))
+    return answers
 
 
 def trace(
@@ -55,6 +80,9 @@ def trace(
     depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
     top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
     picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
@@ -64,13 +92,33 @@ def trace(
     anatomy.check(by, top)
     if picture:
         roofline.check(picture)
-    found = anatomy.dissect(name, protocol, device, depth)
+        picture = picture.absolute()
+    beside = asked([name], scale, arg, timeout)
+    (chosen,) = networks([name], beside)
+    told = carried([chosen], beside, _traced, chosen, protocol, device, depth, by, top, picture)
+    if as_json:
+        print_json(told["object"])
+    else:
+        sys.stdout.write(told["text"])
+
+
+def _traced(
+    chosen: str | Variant,
+    protocol: str,
+    device: str | None,
+    depth: int,
+    by: str | None,
+    top: int,
+    picture: Path | None,
+) -> dict[str, Any]:
+    """A network taken apart, in words and as JSON has it; drawn, where that was asked for."""
+    from workbench import anatomy
+    from workbench.report import roofline
+
+    found = anatomy.dissect(chosen, protocol, device, depth)
     if picture:
         roofline.write(found, by, top, picture)
-    if as_json:
-        print_json(roofline.as_object(found, by, top))
-    else:
-        sys.stdout.write(roofline.text(found, by, top))
+    return {"object": roofline.as_object(found, by, top), "text": roofline.text(found, by, top)}
 
 
 COMMANDS: Commands = {"fits": fits, "trace": trace}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from workbench import own
 from workbench.spec import UserError, Variant, unknown
 
 from .ablations import SETTINGS
@@ -82,12 +83,26 @@ ABLATED: dict[str, Variant] = {
 """Networks that no paper published, beside the catalogue: `ablations.py` says what each changes."""
 
 
-def find(name: str) -> Variant:
-    """The variant of that name, of the catalogue or ablated, or a UserError with its nearest neighbours."""
-    try:
-        return VARIANTS.get(name) or ABLATED[name]
-    except (KeyError, TypeError):  # what cannot be a key is no name either
-        raise _unknown(name) from None
+def find(name: str | Variant, asked: own.Asked | None = None) -> Variant:
+    """The variant of that name, of the catalogue or ablated, or a UserError with its nearest neighbours.
+
+    A variant is the one it is. With `asked`, a reference to a module of one's own is a name too: `./net.py:Net`.
+    """
+    if isinstance(name, Variant):
+        return name
+    if not isinstance(name, str):  # what cannot be a key is no name either
+        raise _unknown(name)
+    if known := VARIANTS.get(name) or ABLATED.get(name):
+        if asked and (clash := own.references.clash(name)):
+            raise clash
+        return known
+    if asked and (found := own.find(name, asked)):
+        return found
+    if own.references.parse(name):
+        raise UserError(
+            f"{name!r} is a network of your own, which is not taken here; measure, compare, trace and fits take it."
+        )
+    raise _unknown(name)
 
 
 def matching(pattern: str) -> list[str]:
@@ -106,24 +121,32 @@ def _unknown(name: object) -> UserError:
     return unknown("variant", name, VARIANTS, "workbench variants")
 
 
-def create(name: str, device: str = "cpu", attention: str | None = None, forward: str | None = None) -> nn.Module:
+def create(
+    name: str | Variant, device: str = "cpu", attention: str | None = None, forward: str | None = None
+) -> nn.Module:
     """An untrained network in eval mode and float32, its weights drawn by its own initialisation.
 
     `attention`: naive (the default), sdpa or flex. `forward`: lean (the default) or faithful, which keeps
-    the official code's order of work and so its memory and its cost.
+    the official code's order of work and so its memory and its cost. A network of somebody's own has one form; its
+    code is imported here, so that is a thing for a process of its own.
     """
     import torch
 
     from .parts.attention import IMPLEMENTATIONS
 
     variant = find(name)
+    if variant.source:
+        from workbench.own.building import build
+
+        return build(variant.source, variant.scale).model.to(device)
     network, settings = _network(variant)
     attention, forward = attention or "naive", forward or "lean"
     if attention not in network.ATTENTION:
         why = getattr(network, "ATTENTION_NOTE", "") if attention in IMPLEMENTATIONS else ""
         known = ", ".join(network.ATTENTION)
         raise UserError(
-            f"{name} has no attention implementation {attention!r}{f': {why}' if why else '.'} Known for it: {known}."
+            f"{variant.name} has no attention implementation {attention!r}{f': {why}' if why else '.'} "
+            f"Known for it: {known}."
         )
     if forward not in ("faithful", "lean"):
         raise UserError(f"No forward {forward!r}; a network works 'faithful' or 'lean'.")

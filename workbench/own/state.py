@@ -1,0 +1,69 @@
+"""What code of somebody else's changes for the whole process, seen by looking before and after; and put back."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+GETTERS: dict[str, Callable[[], Any]] = {
+    "threads": torch.get_num_threads,
+    "default dtype": torch.get_default_dtype,
+    "default device": torch.get_default_device,
+    "gradients": torch.is_grad_enabled,
+    "cudnn.enabled": lambda: torch.backends.cudnn.enabled,
+    "cudnn.benchmark": lambda: torch.backends.cudnn.benchmark,
+    "cudnn.deterministic": lambda: torch.backends.cudnn.deterministic,
+    "cudnn.allow_tf32": lambda: torch.backends.cudnn.allow_tf32,
+    "matmul.allow_tf32": lambda: torch.backends.cuda.matmul.allow_tf32,
+    "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
+    "flush denormal numbers": lambda: bool(torch.full((1,), 1e-310, dtype=torch.float64).mul(1.0).item() == 0.0),
+    "working folder": os.getcwd,
+    "limit of recursion": sys.getrecursionlimit,
+}
+
+SETTERS: dict[str, Callable[[Any], Any]] = {
+    "threads": torch.set_num_threads,
+    "default dtype": torch.set_default_dtype,
+    "default device": torch.set_default_device,
+    "gradients": torch.set_grad_enabled,
+    "cudnn.enabled": lambda to: setattr(torch.backends.cudnn, "enabled", to),
+    "cudnn.benchmark": lambda to: setattr(torch.backends.cudnn, "benchmark", to),
+    "cudnn.deterministic": lambda to: setattr(torch.backends.cudnn, "deterministic", to),
+    "cudnn.allow_tf32": lambda to: setattr(torch.backends.cudnn, "allow_tf32", to),
+    "matmul.allow_tf32": lambda to: setattr(torch.backends.cuda.matmul, "allow_tf32", to),
+    "deterministic algorithms": torch.use_deterministic_algorithms,
+    "flush denormal numbers": torch.set_flush_denormal,
+    "working folder": os.chdir,
+    "limit of recursion": sys.setrecursionlimit,
+}
+
+
+def now() -> dict[str, Any]:
+    """How everything stands, the variables of the environment included."""
+    return {name: get() for name, get in GETTERS.items()} | {f"${name}": value for name, value in os.environ.items()}
+
+
+def changed(before: dict[str, Any]) -> dict[str, str]:
+    """What stands otherwise than before, in words; of variables of the environment not their content."""
+    after = now()
+    told = {}
+    for name in sorted(before.keys() | after.keys()):
+        if before.get(name) != after.get(name):
+            words = f"{_plain(before.get(name))} to {_plain(after.get(name))}"
+            told[name] = "set" if name.startswith("$") else words
+    return told
+
+
+def put_back(before: dict[str, Any]) -> None:
+    """Have everything that was switched stand as before; variables of the environment stay as they are."""
+    for name, put in SETTERS.items():
+        if GETTERS[name]() != before[name]:
+            put(None if name == "default device" and str(before[name]) == "cpu" else before[name])
+
+
+def _plain(value: Any) -> str:
+    return str(value).removeprefix("torch.")
