@@ -126,7 +126,7 @@ def write(
             path = tables / f"{table.id}.{format}"
             store.replace(path, render(table, cells, format))
             written.append(path)
-        drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures")]
+        drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures", known)]
         pictures = [p.read_text(encoding="utf-8") for p in drawn if p.suffix == ".svg"]
         sections.append(html.section(table, cells, [p[p.index("<svg") :] for p in pictures]))
         written += drawn

@@ -1,4 +1,4 @@
-"""Names beside the dots of a picture, none upon another."""
+"""Names beside the dots of a picture, none upon another; a line leads to a name that had to move away."""
 
 from __future__ import annotations
 
@@ -7,71 +7,71 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from .seating import Box, Spot, seat
+
+LEADER = "leader"
+"""The gid of the lines that lead to names."""
+
 
 def place(
     panel: Any,
     points: Sequence[tuple[float, float, str, float]],
     lines: Sequence[Sequence[tuple[float, float]]] = (),
     size: float = 8,
-) -> None:
-    """Write names beside points (x, y, name, radius in points), each on the first side where it touches nothing.
+) -> list[str]:
+    """Write names beside points (x, y, name, radius in points) where they touch nothing, and say which found no place.
 
     It keeps off the points and all text that is there, and off the lines (each a sequence of corners) if it can. A name
-    that finds no free side is left out.
+    with no free place beside its point is moved away and a line leads to it.
     """
+    from matplotlib.lines import Line2D
     from matplotlib.textpath import TextPath
 
     panel.figure.canvas.draw()  # the layout decides where points are
-    frame, unit = panel.get_window_extent(), panel.figure.dpi / 72
-    spots = [(*panel.transData.transform((x, y)), name, r * unit) for x, y, name, r in points]
-    taken = [(x - r, y - r, x + r, y + r) for x, y, _, r in spots]
-    taken += [tuple(t.get_window_extent().extents) for t in panel.texts]
+    unit = panel.figure.dpi / 72
+    spots = []
+    for x, y, name, radius in points:
+        at = panel.transData.transform((x, y)) / unit
+        width = TextPath((0, 0), name, size=size).get_extents().width
+        spots.append(Spot(float(at[0]), float(at[1]), radius, float(width) + 1, 1.05 * size))
+    taken = [_box(text, unit) for text in panel.texts]
     if legend := panel.get_legend():
-        taken.append(tuple(legend.get_window_extent().extents))
-    crossed = [box for line in lines for box in _dots(panel.transData.transform(line), unit)]
-    for i, (x, y, name, r) in enumerate(spots):
-        width, height = TextPath((0, 0), name, size=size).get_extents().width * unit, 1.05 * size * unit
-        for avoided, (dx, dy) in itertools.product((crossed, ()), _sides(width, height, r + 2 * unit)):
-            box = (x + dx, y + dy, x + dx + width, y + dy + height)
-            inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
-            others = (*taken[:i], *taken[i + 1 :], *avoided)
-            if inside and not any(_touch(box, other) for other in others):
-                taken.append(box)
-                panel.annotate(
-                    name, points[i][:2], (dx / unit, dy / unit + 0.15 * size), textcoords="offset points",
-                    fontsize=size, zorder=4, path_effects=halo(),
-                )  # fmt: skip
-                break
+        taken.append(_box(legend, unit))
+    crossed = [box for line in lines for box in _dots(panel.transData.transform(line) / unit)]
+    left_out = []
+    for point, spot, found in zip(points, spots, seat(spots, taken, crossed, _box(panel, unit)), strict=True):
+        if found is None:
+            left_out.append(point[2])
+            continue
+        if found.moved:
+            far = (min(max(spot.x, found.x), found.x + spot.width), min(max(spot.y, found.y), found.y + spot.height))
+            reach = max(math.hypot(far[0] - spot.x, far[1] - spot.y), 1e-9)
+            near = tuple(c + (f - c) * spot.radius / reach for c, f in zip((spot.x, spot.y), far, strict=True))
+            ends = panel.transData.inverted().transform([(a * unit, b * unit) for a, b in (near, far)])
+            panel.add_artist(Line2D(*ends.T, color="#777777", linewidth=0.6, zorder=3.5, gid=LEADER, clip_on=False))
+        panel.annotate(
+            point[2], point[:2], (found.x - spot.x + 0.5, found.y - spot.y + 0.15 * size), textcoords="offset points",
+            fontsize=size, zorder=4, bbox={"boxstyle": "square,pad=0.02", "fc": (1, 1, 1, 0.6), "ec": "none"},
+        )  # fmt: skip
+    return left_out
 
 
-def _sides(width: float, height: float, gap: float) -> Iterator[tuple[float, float]]:
-    """Where a name can stand around its point, the best first, and a little further off."""
-    for g in (gap, 1.35 * gap):
-        slant = 0.75 * g
-        yield from ((g, -height / 2), (-g - width, -height / 2), (-width / 2, g), (-width / 2, -g - height))
-        yield from (
-            (slant, slant),
-            (-slant - width, slant),
-            (slant, -slant - height),
-            (-slant - width, -slant - height),
-        )
+def _box(artist: Any, unit: float) -> Box:
+    x0, y0, x1, y1 = (float(e) / unit for e in artist.get_window_extent().extents)
+    return x0, y0, x1, y1
 
 
 def halo() -> list[Any]:
-    """A white rim, so that a name can be read across a line."""
+    """A white rim, so that a name can be read across a line; it makes shapes of its letters."""
     from matplotlib.patheffects import withStroke
 
     return [withStroke(linewidth=2, foreground="white")]
 
 
-def _dots(corners: Any, unit: float) -> Iterator[tuple[float, float, float, float]]:
+def _dots(corners: Any) -> Iterator[Box]:
     """A line on the page as a row of small boxes, which a slanting one does not fill with one."""
     for (ax, ay), (bx, by) in itertools.pairwise(corners):
-        steps = max(1, int(math.hypot(bx - ax, by - ay) / (3 * unit)))
+        steps = max(1, int(math.hypot(bx - ax, by - ay) / 3))
         for k in range(steps + 1):
             x, y = ax + (bx - ax) * k / steps, ay + (by - ay) * k / steps
-            yield x - unit, y - unit, x + unit, y + unit
-
-
-def _touch(a: Sequence[float], b: Sequence[float]) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+            yield x - 1, y - 1, x + 1, y + 1
