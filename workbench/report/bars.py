@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from workbench.judge import Cell
 from workbench.spec import Figure, Table
 
-from . import looks
+from . import layout, looks
 from .looks import EDGE, LOOKS
 
 if TYPE_CHECKING:
@@ -48,38 +48,29 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
                     if value is None:
                         continue
                     panel.barh(up, value, THIN, color=colour, hatch=hatch, edgecolor=EDGE, linewidth=0.7, clip_on=False)
-                    text = (
-                        str(cell.printed)
-                        if colour != "white"
-                        else ("~" if cell.measured is None else "") + f"{value:,.4g}"
-                    )
+                    text = str(cell.printed) if colour != "white" else layout.measured(cell)
                     panel.annotate(
                         text, (value, up), (3, 0), textcoords="offset points", va="center", fontsize=7.5,
                     )  # fmt: skip
                     longest = max(longest, value)
                 here |= mine is not None
-            panel.set(xlim=(0, 1.18 * longest or 1), title=f"{column.title}, {column.unit}")
+            panel.set(xlim=(0, 1.18 * longest or 1), title=f"×{scale}: {column.title}, {column.unit}")
             panel.set_yticks(range(len(methods)), methods[::-1])
             panel.set_ylim(-0.6, len(methods) - 0.4)
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-        panels[0].set_ylabel(f"×{scale}")
-    _legend(canvas, kinds, here)
     canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
-    looks.note(canvas, [f"printed in {table.source}"])
+    looks.foot(canvas, _entries(kinds, here), [f"printed in {table.source}"])
     return canvas
 
 
-def _legend(canvas: matplotlib.figure.Figure, kinds: set[str], here: bool) -> None:
+def _entries(kinds: set[str], here: bool) -> list[Any]:
     from matplotlib.patches import Patch
 
+    drawn: dict[str, Any] = {"edgecolor": EDGE, "linewidth": 0.7}
     entries = [
-        Patch(
-            facecolor=look.colour, hatch=HATCHES.get(name, ""), edgecolor=EDGE, linewidth=0.7, label=f"{name}, printed"
-        )
+        Patch(facecolor=look.colour, hatch=HATCHES.get(name, ""), label=f"{name}, printed", **drawn)
         for name, look in LOOKS.items()
         if name in kinds
     ]
-    if here:
-        entries.append(Patch(facecolor="white", edgecolor=EDGE, linewidth=0.7, label="measured here (~: planned)"))
-    canvas.legend(handles=entries, loc="outside upper left", ncols=len(entries), fontsize=8)
+    return [*entries, Patch(facecolor="white", label="found here (~: planned)", **drawn)] if here else entries

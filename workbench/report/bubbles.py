@@ -10,7 +10,7 @@ from workbench.judge import Cell
 from workbench.spec import Column, Figure, Table
 
 from . import looks
-from .labels import place
+from .labels import place_all
 from .looks import EDGE, LOOKS
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RADIUS = 28.0
 """Of the largest circle, in points."""
+
+DASHED = (0, (3, 2))
 
 
 def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figure.Figure:
@@ -41,13 +43,13 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
             shown.setdefault(scale, {})[method] = found
     every = [found[area.id] for methods in shown.values() for found in methods.values()]
     largest = max((v for c in every for v in (c.reported, c.estimate, c.measured) if v), default=1.0)
-    to_place = []
+    to_place: list[tuple[Any, Any, Any]] = []
     for panel, scale in zip(panels, scales, strict=True):
         panel.set(xscale="log", xlabel=f"{x.title}, {x.unit}", ylabel=f"{y.title}, {y.unit}", title=f"×{scale}")
         panel.margins(x=0.13, y=0.16)
         panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         points = _circles(panel, figure, shown.get(scale, {}), largest)
-        to_place.append((panel, points))
+        to_place.append((panel, points, ()))
         _ticks(panel)
     kinds = {looks.kind(m, figure) for methods in shown.values() for m in methods}
     _key(key, area, largest, kinds, every)
@@ -61,9 +63,8 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
         )
     if any(c.measured is not None for m in shown.values() for f in m.values() for c in (f[x.id], f[y.id])):
         said.append("+: measured here")
-    looks.note(canvas, [*said, *looks.told(left_out)])
-    for panel, points in to_place:
-        place(panel, points, size=8.5)
+    looks.foot(canvas, [], [*said, *looks.told(left_out)])
+    place_all(canvas, to_place, size=8.5)
     return canvas
 
 
@@ -84,7 +85,7 @@ def _circles(
             across, up, "o", markersize=2 * edge, color=look.colour, alpha=0.6, markeredgewidth=0, zorder=2,
             clip_on=False,
         )  # fmt: skip
-        for value, style in ((found[area].estimate, (0, (3, 2))), (found[area].measured, "-")):
+        for value, style in ((found[area].estimate, DASHED), (found[area].measured, "-")):
             if value is not None:
                 _ring(panel, across, up, _radius(value, largest), style)
                 edge = max(edge, _radius(value, largest))
@@ -133,10 +134,11 @@ def _key(panel: Any, area: Column, largest: float, kinds: set[str], every: Seque
         drawing = DrawingArea(2 * RADIUS + 34, 2 * radius + 1)
         drawing.add_artist(Circle((RADIUS, radius), radius, facecolor="#cccccc", edgecolor=EDGE, linewidth=0.6))
         rows.append(_with_text(drawing, f"{size:g}", radius))
-    for there, label, style in (
-        (any(c.estimate is not None for c in every), "planned", (0, (3, 2))),
+    rings: tuple[tuple[bool, str, Any], ...] = (
+        (any(c.estimate is not None for c in every), "planned", DASHED),
         (any(c.measured is not None for c in every), "measured", "-"),
-    ):
+    )
+    for there, label, style in rings:
         if there:
             drawing = DrawingArea(2 * RADIUS + 34, 18)
             drawing.add_artist(Line2D([RADIUS - 9, RADIUS + 9], [9, 9], color=EDGE, linewidth=0.9, linestyle=style))

@@ -9,11 +9,13 @@ from workbench.judge import Cell
 from workbench.spec import Column, Figure, Table
 
 from . import looks
-from .labels import place
+from .labels import place_all
 from .looks import EDGE, LOOKS
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+SHADE = "#eeeeee"
 
 SEEN = 0.01
 """A measured cost that is off by less than this from the printed one would lie under its dot."""
@@ -39,7 +41,8 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
     rows = -(-len(wanted) // columns)
     canvas = Canvas(figsize=(max(4.2 * columns, 6.0), 4.3 * rows + 0.9), layout="constrained")
     panels = canvas.subplots(rows, columns, squeeze=False).flat
-    to_place, left_out, kinds, off = [], dict[tuple[str, int, str], Cell](), set[str](), 0
+    to_place, left_out, kinds = [], dict[tuple[str, int, str], Cell](), set[str]()
+    prices: list[Cell] = []
     for panel, (scale, cost) in zip(panels, wanted, strict=False):
         shown = {}
         for method, found in looks.by_method(figure, cells, scale).items():
@@ -51,16 +54,15 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
             if not wrong:
                 shown[method] = two
         kinds |= {looks.kind(m, figure) for m in shown}
-        off += sum(_off(c) for c, _ in shown.values())
+        prices += [price for price, _ in shown.values()]
         panel.set_title(f"×{scale}")
         to_place.append((panel, *_panel(panel, figure, shown, cost, quality)))
     for panel in list(panels):
         panel.set_axis_off()
-    _legend(canvas, kinds, off)
     canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
-    looks.note(canvas, [f"printed in {table.source}", *looks.told(list(left_out.values()))])
-    for panel, points, lines in to_place:
-        place(panel, points, lines, size=7.5)
+    said = [f"dots: printed in {table.source}", *looks.agreement(prices), *looks.told(list(left_out.values()))]
+    looks.foot(canvas, _entries(kinds, any(map(_off, prices))), said)
+    place_all(canvas, to_place, size=7.5)
     return canvas
 
 
@@ -90,7 +92,7 @@ def _panel(
             other = price.estimate if price.measured is None else price.measured
             panel.plot([x, other], [y, y], color=EDGE, linewidth=0.7, zorder=2.8, clip_on=False)
             panel.plot(other, y, "x", color=EDGE, markersize=4.5, markeredgewidth=1, zorder=2.9, clip_on=False)
-        points.append((x, y, method, 3.6))
+        points.append((x, y, method, 4.6))
     best = front((p[0], p[1]) for p in points)
     if not best:
         return [], []
@@ -100,7 +102,7 @@ def _panel(
     low, high, bottom, top = low / room**1.5, high * room**1.5, bottom - rise, top + rise
     panel.set(xlim=(low, high), ylim=(bottom, top))
     xs, ys = [*(x for x, _ in best), high], [*(y for _, y in best), best[-1][1]]
-    panel.fill_between(xs, bottom, ys, step="post", color="#eeeeee", linewidth=0, zorder=0.5)
+    panel.fill_between(xs, bottom, ys, step="post", color=SHADE, linewidth=0, zorder=0.5)
     line = [(xs[0], bottom), (xs[0], ys[0])]
     for (_, before), (x, y) in zip(best, [*best[1:], (high, best[-1][1])], strict=True):
         line += [(x, before), (x, y)]
@@ -108,16 +110,10 @@ def _panel(
     return points, [line]
 
 
-def _legend(canvas: matplotlib.figure.Figure, kinds: set[str], off: int) -> None:
+def _entries(kinds: set[str], off: bool) -> list[Any]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    entries = [
-        *looks.entries(kinds),
-        Patch(facecolor="#eeeeee", edgecolor="#888888", label="no better than a method of the front"),
-    ]
-    if off:
-        entries.append(
-            Line2D([], [], marker="x", markersize=4.5, color=EDGE, linewidth=0.7, label="cost measured or planned here")
-        )
-    canvas.legend(handles=entries, loc="outside upper left", ncols=len(entries), fontsize=8, handletextpad=0.4)
+    shade = Patch(facecolor=SHADE, edgecolor="#888888", label="no better than the front")
+    there: dict[str, Any] = {"marker": "x", "markersize": 4.5, "color": EDGE, "linewidth": 0.7}
+    return [*looks.entries(kinds), shade, *([Line2D([], [], label="cost as found here", **there)] if off else [])]

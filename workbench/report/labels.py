@@ -12,28 +12,48 @@ from .seating import Box, Spot, seat
 LEADER = "leader"
 """The gid of the lines that lead to names."""
 
+PAPER = {"boxstyle": "square,pad=0.05", "facecolor": (1, 1, 1, 0.75), "edgecolor": "none"}
+"""What a name stands on that found no place off the lines."""
+
+
+Point = tuple[float, float, str, float]
+"""Where a point is in a panel's data, its name, and its radius in points."""
+
+Line = Sequence[tuple[float, float]]
+"""The corners of a line in a panel's data."""
+
 
 def place(
     panel: Any,
-    points: Sequence[tuple[float, float, str, float]],
-    lines: Sequence[Sequence[tuple[float, float]]] = (),
+    points: Sequence[Point],
+    lines: Sequence[Line] = (),
     size: float = 8,
 ) -> list[str]:
-    """Write names beside points (x, y, name, radius in points) where they touch nothing, and say which found no place.
+    """Write names beside points where they touch nothing, and say which found no place.
 
-    It keeps off the points and all text that is there, and off the lines (each a sequence of corners) if it can. A name
-    with no free place beside its point is moved away and a line leads to it.
+    It keeps off the points and all text that is there, and off the lines if it can. A name with no free place beside
+    its point is moved away and a line leads to it.
     """
-    from matplotlib.lines import Line2D
-    from matplotlib.textpath import TextPath
+    return place_all(panel.figure, [(panel, points, lines)], size)
 
-    panel.figure.canvas.draw()  # the layout decides where points are
+
+def place_all(canvas: Any, panels: Sequence[tuple[Any, Sequence[Point], Sequence[Line]]], size: float = 8) -> list[str]:
+    """The same in several panels of one drawing, which is laid out once: that decides where points are."""
+    canvas.draw_without_rendering()
+    return [name for panel, points, lines in panels for name in _place(panel, points, lines, size)]
+
+
+def _place(panel: Any, points: Sequence[Point], lines: Sequence[Line], size: float) -> list[str]:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.lines import Line2D
+    from matplotlib.textpath import text_to_path
+
     unit = panel.figure.dpi / 72
-    spots = []
+    spots, font = [], FontProperties(size=size)
     for x, y, name, radius in points:
         at = panel.transData.transform((x, y)) / unit
-        width = TextPath((0, 0), name, size=size).get_extents().width
-        spots.append(Spot(float(at[0]), float(at[1]), radius, float(width) + 1, 1.05 * size))
+        width = 1.03 * text_to_path.get_text_width_height_descent(name, font, False)[0] + 1  # pixels round it up
+        spots.append(Spot(float(at[0]), float(at[1]), radius, float(width), 1.05 * size))
     taken = [_box(text, unit) for text in panel.texts]
     if legend := panel.get_legend():
         taken.append(_box(legend, unit))
@@ -49,9 +69,10 @@ def place(
             near = tuple(c + (f - c) * spot.radius / reach for c, f in zip((spot.x, spot.y), far, strict=True))
             ends = panel.transData.inverted().transform([(a * unit, b * unit) for a, b in (near, far)])
             panel.add_artist(Line2D(*ends.T, color="#777777", linewidth=0.6, zorder=3.5, gid=LEADER, clip_on=False))
+        box = (found.x, found.y, found.x + spot.width, found.y + spot.height)
         panel.annotate(
             point[2], point[:2], (found.x - spot.x + 0.5, found.y - spot.y + 0.15 * size), textcoords="offset points",
-            fontsize=size, zorder=4, bbox={"boxstyle": "square,pad=0.02", "fc": (1, 1, 1, 0.6), "ec": "none"},
+            fontsize=size, zorder=4, bbox=PAPER if any(_touch(box, other) for other in crossed) else None,
         )  # fmt: skip
     return left_out
 
@@ -75,3 +96,7 @@ def _dots(corners: Any) -> Iterator[Box]:
         for k in range(steps + 1):
             x, y = ax + (bx - ax) * k / steps, ay + (by - ay) * k / steps
             yield x - 1, y - 1, x + 1, y + 1
+
+
+def _touch(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +77,21 @@ def told(left_out: Sequence[Cell]) -> list[str]:
     ]
 
 
-def note(canvas: Any, sentences: Iterable[str]) -> None:
-    """What stands at the foot of a figure."""
-    if text := "; ".join(sentences):
-        canvas.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color="#444444")
+def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
+    """The legend at the foot of a figure, and above its entries what has to be said of where the figures come from."""
+    wide = canvas.get_size_inches()[0]
+    lines = textwrap.wrap("; ".join(sentences), int(17 * wide))
+    columns = max(1, min(len(handles), int(wide / 1.6)))
+    canvas.legend(
+        handles=handles, loc="outside lower left", ncols=columns, fontsize=8, handletextpad=0.4, alignment="left",
+        title="\n".join(lines), title_fontsize=7.5,
+    )  # fmt: skip
+
+
+def agreement(shown: Sequence[Cell]) -> list[str]:
+    """How many printed costs were counted, measured or planned here too, and how far off that is."""
+    off = [c.difference for c in shown if c.difference is not None]
+    if not off:
+        return []
+    ends = f"{min(off):+.1%} to {max(off):+.1%}".replace("-", "−").replace("%", " %")
+    return [f"of {len(shown)} costs {len(off)} were found here too, by their verdicts' protocols: {ends} of printed"]

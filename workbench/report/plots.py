@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -54,13 +54,14 @@ def draw(
     from . import bars, bubbles, fronts, resolutions
 
     with mpl.rc_context(STYLE):
-        return {
+        drawings: dict[str, Callable[..., matplotlib.figure.Figure]] = {
             "agreement": _agreement,
             "bubble": bubbles.draw,
             "bars": bars.draw,
             "front": fronts.draw,
             "resolution": partial(resolutions.draw, known=known),
-        }[figure.kind](figure, table, cells)
+        }
+        return drawings[figure.kind](figure, table, cells)
 
 
 def png(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str, Record] = NONE) -> bytes:

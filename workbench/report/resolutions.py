@@ -10,7 +10,7 @@ from workbench.judge import Cell
 from workbench.spec import Column, Figure, Record, Row, Table
 
 from . import looks
-from .labels import place
+from .labels import place_all
 from .looks import EDGE, LOOKS
 
 if TYPE_CHECKING:
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 CARDS = (8, 24, 80)
 """Memory of graphics cards, in GiB, as lines to hold a plan against."""
+
+ROOM = 4.0
+"""How much wider than its largest size the axis is, for names."""
 
 
 def asked(figure: Figure, table: Table) -> list[tuple[str, str, str]]:
@@ -56,53 +59,62 @@ def read(figure: Figure, table: Table, known: Mapping[str, Record]) -> dict[str,
 
 
 def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str, Record]) -> matplotlib.figure.Figure:
-    """A panel for each cost, a line for each method; a straight one of slope 1 costs the same for every pixel."""
+    """A panel for each cost, a line for each method: operations for every pixel made, memory for all of them."""
     from matplotlib.figure import Figure as Canvas
 
     columns, lines = _columns(figure, table), read(figure, table, known)
     sizes = sorted({protocols.find("+".join(filter(None, (table.protocol, m)))).input.hr for m in figure.modifiers})
-    canvas = Canvas(figsize=(5.4 * len(columns), 5.0), layout="constrained")
+    canvas = Canvas(figsize=(5.4 * len(columns), 5.4), layout="constrained")
     panels = canvas.subplots(1, len(columns), squeeze=False)[0]
     to_place = []
     for panel, column in zip(panels, columns, strict=True):
-        panel.set(xscale="log", yscale="log", ylabel=_title(column), xlabel="output, pixels")
+        panel.set(xscale="log", yscale="log", xlabel="output, pixels")
         panel.set_xticks([h * w for h, w in sizes], [f"{w}×{h}" for h, w in sizes], fontsize=8)
-        panel.xaxis.set_minor_locator(_nothing())
-        pixels = [h * w for h, w in sizes]
-        panel.set_xlim(pixels[0] / 1.25, pixels[-1] * 4.5)
-        to_place.append((panel, *_lines(panel, figure, lines.get(column.id, {}))))
+        left, right = sizes[0][0] * sizes[0][1] / 1.25, sizes[-1][0] * sizes[-1][1] * ROOM
+        panel.set_xlim(left, right)
+        to_place.append((panel, *_lines(panel, figure, _shown(column, lines.get(column.id, {})))))
+        panel.set_title(_title(column))
         if column.estimate == "planned-memory":
-            _cards(panel, column, pixels[0] / 1.25)
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+            _cards(panel, column, left)
+        _ticks(panel)
     kinds = {looks.kind(m, figure) for line in lines.values() for m in line}
-    if kinds:
-        canvas.legend(handles=looks.entries(kinds), loc="outside upper left", ncols=len(kinds), fontsize=8)
     canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
     scales = ", ".join(f"×{s}" for s in looks.scales(figure, table))
-    missing = sum(len(figure.modifiers) for _ in _rows(figure, table)) * len(columns)
-    missing -= sum(len(at) for line in lines.values() for at in line.values())
-    said = [f"{scales}, protocol {table.protocol} at other sizes; counted and planned here, nothing was run"]
-    looks.note(canvas, [*said, *([f"{missing} figures are missing: workbench reproduce"] if missing else [])])
-    for panel, points, crossed in to_place:
-        place(panel, points, crossed, size=8)
+    said = [f"{scales}, protocol {table.protocol} at other sizes", "counted and planned here, nothing was run"]
+    missing = len(asked(figure, table)) - sum(len(at) for line in lines.values() for at in line.values())
+    if missing:
+        said.append(f"{missing} figures are missing: workbench reproduce measures them")
+    looks.foot(canvas, looks.entries(kinds), said)
+    place_all(canvas, to_place)
     return canvas
 
 
+def _shown(column: Column, lines: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, list[tuple[float, float]]]:
+    """What is drawn, by rising size: of a count the thousands for each pixel, of memory the whole."""
+    per = {m: [(float(at), y * column.factor / at / 1e3) for at, y in line] for m, line in lines.items()}
+    whole = {m: [(float(at), y) for at, y in line] for m, line in lines.items()}
+    return {m: sorted(line) for m, line in (per if _counted(column) else whole).items()}
+
+
+def _counted(column: Column) -> bool:
+    return column.probe == "macs"
+
+
 def _lines(
-    panel: Any, figure: Figure, lines: Mapping[str, Sequence[tuple[int, float]]]
+    panel: Any, figure: Figure, lines: Mapping[str, Sequence[tuple[float, float]]]
 ) -> tuple[list[tuple[float, float, str, float]], list[list[tuple[float, float]]]]:
     """Draws them; gives the right ends, which bear the names, and the lines that names keep off."""
     ends, crossed = [], []
     for method, line in lines.items():
-        ordered, look = sorted(line), LOOKS[looks.kind(method, figure)]
-        at, cost = [float(x) for x, _ in ordered], [y for _, y in ordered]
+        look = LOOKS[looks.kind(method, figure)]
+        at, cost = zip(*line, strict=True)
         panel.plot(at, cost, color=EDGE, linewidth=1.9, zorder=2, clip_on=False)
         panel.plot(
             at, cost, marker=look.mark, color=look.colour, linewidth=1.2, markersize=5.5, markeredgecolor=EDGE,
             markeredgewidth=0.7, zorder=2.5, clip_on=False,
         )  # fmt: skip
         ends.append((at[-1], cost[-1], method, 3.2))
-        crossed.append(list(zip(at, cost, strict=True)))
+        crossed.append(list(line))
     return ends, crossed
 
 
@@ -119,14 +131,19 @@ def _cards(panel: Any, column: Column, left: float) -> None:
 
 
 def _title(column: Column) -> str:
-    planned = probe(column) != column.probe
-    return f"{column.title}, {column.unit}{', planned' if planned else ', counted'}"
+    if _counted(column):
+        return f"{column.title} for each pixel of the output, K"
+    return f"{column.title}{', planned' if probe(column) != column.probe else ''}, {column.unit}"
 
 
-def _nothing() -> Any:
-    from matplotlib.ticker import NullLocator
+def _ticks(panel: Any) -> None:
+    """Round figures up a logarithmic axis; no marks between the sizes."""
+    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 
-    return NullLocator()
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+    panel.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _rows(figure: Figure, table: Table) -> list[Row]:

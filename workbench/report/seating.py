@@ -74,7 +74,7 @@ class _Choices:
             (Seat(round(spot.x + dx, 2), round(spot.y + dy, 2), moved), cost) for dx, dy, moved, cost in _around(spot)
         ]
         corners = np.array([(s.x, s.y) for s, _ in rows])
-        boxes = np.hstack([corners, corners + (spot.width, spot.height)])
+        boxes = np.hstack([corners, corners + np.array([spot.width, spot.height])])
         inside = (
             (boxes[:, 0] > frame[0]) & (boxes[:, 1] > frame[1]) & (boxes[:, 2] < frame[2]) & (boxes[:, 3] < frame[3])
         )
