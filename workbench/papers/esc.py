@@ -117,7 +117,7 @@ FIGURES = (
         columns=("flops_g", "memory_mb"),
         scales=(4,),
         proposed=OWN,
-        methods=("ESC", "ESC-FP", "HiT-SRF", "ATD-lt", "MambaIRV2-lt", "SwinIR-lt", "ELAN-lt", "ASID-D8", "RCAN"),
+        methods=("ESC", "ESC-FP", "HiT-SRF", "ATD-lt", "MambaIRV2-lt", "SwinIR-lt", "ASID-D8", "RCAN"),
         modifiers=("hr360p", "", "hr1080p", "hr2160p"),
     ),
 )

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .seating import Box, Spot, seat
+from .seating import Box, Seat, Spot, column, seat
 
 LEADER = "leader"
 """The gid of the lines that lead to names."""
@@ -44,37 +44,62 @@ def place_all(canvas: Any, panels: Sequence[tuple[Any, Sequence[Point], Sequence
 
 
 def _place(panel: Any, points: Sequence[Point], lines: Sequence[Line], size: float) -> list[str]:
-    from matplotlib.font_manager import FontProperties
-    from matplotlib.lines import Line2D
-    from matplotlib.textpath import text_to_path
-
     unit = panel.figure.dpi / 72
-    spots, font = [], FontProperties(size=size)
-    for x, y, name, radius in points:
-        at = panel.transData.transform((x, y)) / unit
-        width = 1.03 * text_to_path.get_text_width_height_descent(name, font, False)[0] + 1  # pixels round it up
-        spots.append(Spot(float(at[0]), float(at[1]), radius, float(width), 1.05 * size))
+    spots = _spots(panel, points, size)
     taken = [_box(text, unit) for text in panel.texts]
     if legend := panel.get_legend():
         taken.append(_box(legend, unit))
     crossed = [box for line in lines for box in _dots(panel.transData.transform(line) / unit)]
-    left_out = []
-    for point, spot, found in zip(points, spots, seat(spots, taken, crossed, _box(panel, unit)), strict=True):
-        if found is None:
-            left_out.append(point[2])
-            continue
-        if found.moved:
-            far = (min(max(spot.x, found.x), found.x + spot.width), min(max(spot.y, found.y), found.y + spot.height))
-            reach = max(math.hypot(far[0] - spot.x, far[1] - spot.y), 1e-9)
-            near = tuple(c + (f - c) * spot.radius / reach for c, f in zip((spot.x, spot.y), far, strict=True))
-            ends = panel.transData.inverted().transform([(a * unit, b * unit) for a, b in (near, far)])
-            panel.add_artist(Line2D(*ends.T, color="#777777", linewidth=0.6, zorder=3.5, gid=LEADER, clip_on=False))
-        box = (found.x, found.y, found.x + spot.width, found.y + spot.height)
-        panel.annotate(
-            point[2], point[:2], (found.x - spot.x + 0.5, found.y - spot.y + 0.15 * size), textcoords="offset points",
-            fontsize=size, zorder=4, bbox=PAPER if any(_touch(box, other) for other in crossed) else None,
-        )  # fmt: skip
-    return left_out
+    seats = seat(spots, taken, crossed, _box(panel, unit))
+    for point, spot, found in zip(points, spots, seats, strict=True):
+        if found is not None:
+            _write(panel, point, spot, found, size, crossed)
+    return [point[2] for point, found in zip(points, seats, strict=True) if found is None]
+
+
+def place_column(canvas: Any, panels: Sequence[tuple[Any, Sequence[Point]]], size: float = 8) -> None:
+    """Write the names of the right ends of lines in a column beside them, in their order, in each of some panels."""
+    canvas.draw_without_rendering()
+    for panel, points in panels:
+        spots, frame = _spots(panel, points, size), _box(panel, canvas.dpi / 72)
+        left = max((s.x + s.radius for s in spots), default=0.0)
+        away = 3.0 if _apart(spots) else 14.0
+        for point, spot, found in zip(points, spots, column(spots, left + away, *frame[1::2]), strict=True):
+            _write(panel, point, spot, found, size, ())
+
+
+def _apart(spots: Sequence[Spot]) -> bool:
+    """Whether every name has room at its own height."""
+    ordered = sorted(spots, key=lambda s: s.y)
+    return all(b.y - a.y >= b.height for a, b in itertools.pairwise(ordered))
+
+
+def _spots(panel: Any, points: Sequence[Point], size: float) -> list[Spot]:
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    spots, font, unit = [], FontProperties(size=size), panel.figure.dpi / 72
+    for x, y, name, radius in points:
+        at = panel.transData.transform((x, y)) / unit
+        width = 1.03 * text_to_path.get_text_width_height_descent(name, font, False)[0] + 1  # pixels round it up
+        spots.append(Spot(float(at[0]), float(at[1]), radius, float(width), 1.05 * size))
+    return spots
+
+
+def _write(panel: Any, point: Point, spot: Spot, found: Seat, size: float, crossed: Sequence[Box]) -> None:
+    """A name in its seat, and the line that leads to it."""
+    from matplotlib.lines import Line2D
+
+    unit = panel.figure.dpi / 72
+    if found.leader is not None:
+        ends = [(found.leader[0] * unit, found.leader[1] * unit), (found.leader[2] * unit, found.leader[3] * unit)]
+        across, up = panel.transData.inverted().transform(ends).T
+        panel.add_artist(Line2D(across, up, color="#777777", linewidth=0.6, zorder=3.5, gid=LEADER, clip_on=False))
+    box = (found.x, found.y, found.x + spot.width, found.y + spot.height)
+    panel.annotate(
+        point[2], point[:2], (found.x - spot.x + 0.5, found.y - spot.y + 0.15 * size), textcoords="offset points",
+        fontsize=size, zorder=4, bbox=PAPER if any(_touch(box, other) for other in crossed) else None,
+    )  # fmt: skip
 
 
 def _box(artist: Any, unit: float) -> Box:

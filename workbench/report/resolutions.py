@@ -10,7 +10,7 @@ from workbench.judge import Cell
 from workbench.spec import Column, Figure, Record, Row, Table
 
 from . import looks
-from .labels import place_all
+from .labels import place_column
 from .looks import EDGE, LOOKS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str
         panel.set_xticks([h * w for h, w in sizes], [f"{w}×{h}" for h, w in sizes], fontsize=8)
         left, right = sizes[0][0] * sizes[0][1] / 1.25, sizes[-1][0] * sizes[-1][1] * ROOM
         panel.set_xlim(left, right)
-        to_place.append((panel, *_lines(panel, figure, _shown(column, lines.get(column.id, {})))))
+        to_place.append((panel, _lines(panel, figure, _shown(column, lines.get(column.id, {})))))
         panel.set_title(_title(column))
         if column.estimate == "planned-memory":
             _cards(panel, column, left)
@@ -85,7 +85,7 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str
     if missing:
         said.append(f"{missing} figures are missing: workbench reproduce measures them")
     looks.foot(canvas, looks.entries(kinds), said)
-    place_all(canvas, to_place)
+    place_column(canvas, to_place)
     return canvas
 
 
@@ -102,9 +102,9 @@ def _counted(column: Column) -> bool:
 
 def _lines(
     panel: Any, figure: Figure, lines: Mapping[str, Sequence[tuple[float, float]]]
-) -> tuple[list[tuple[float, float, str, float]], list[list[tuple[float, float]]]]:
-    """Draws them; gives the right ends, which bear the names, and the lines that names keep off."""
-    ends, crossed = [], []
+) -> list[tuple[float, float, str, float]]:
+    """Draws them, and gives the right ends, which bear the names."""
+    ends = []
     for method, line in lines.items():
         look = LOOKS[looks.kind(method, figure)]
         at, cost = zip(*line, strict=True)
@@ -113,9 +113,8 @@ def _lines(
             at, cost, marker=look.mark, color=look.colour, linewidth=1.2, markersize=5.5, markeredgecolor=EDGE,
             markeredgewidth=0.7, zorder=2.5, clip_on=False,
         )  # fmt: skip
-        ends.append((at[-1], cost[-1], method, 3.2))
-        crossed.append(list(line))
-    return ends, crossed
+        ends.append((at[-1], cost[-1], method, 3.6))
+    return ends
 
 
 def _cards(panel: Any, column: Column, left: float) -> None:

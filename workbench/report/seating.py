@@ -33,11 +33,12 @@ class Spot:
 
 @dataclass(frozen=True)
 class Seat:
-    """The lower left corner of a name, and whether it is so far off that a line has to lead to its point."""
+    """The lower left corner of a name, and the line that leads to it where it is far from its point."""
 
     x: float
     y: float
-    moved: bool
+    leader: Box | None = None
+    """From the rim of the point (x, y) to the name (x, y)."""
 
 
 def seat(spots: Sequence[Spot], taken: Sequence[Box], crossed: Sequence[Box], frame: Box) -> list[Seat | None]:
@@ -63,6 +64,30 @@ def seat(spots: Sequence[Spot], taken: Sequence[Box], crossed: Sequence[Box], fr
     return [choices[i].seats[now[i]] if i in now else None for i in range(len(spots))]
 
 
+def column(spots: Sequence[Spot], left: float, low: float, high: float) -> list[Seat]:
+    """Names in one column at the right of their points, in the points' order, as little off their height as can be.
+
+    A line leads to each that is off. More names than there is room for reach below the lowest.
+    """
+    order = sorted(range(len(spots)), key=lambda i: (spots[i].y, i))
+    blocks: list[tuple[list[int], float]] = []  # names that touch, and the middle of the lowest
+    for i in order:
+        members, at = [i], spots[i].y
+        while blocks and blocks[-1][1] + spots[blocks[-1][0][0]].height * len(blocks[-1][0]) > at:
+            members = blocks.pop()[0] + members
+            at = sum(spots[m].y - k * spots[m].height for k, m in enumerate(members)) / len(members)
+            at = max(low, min(at, high - spots[i].height * (len(members) - 1)))
+        blocks.append((members, at))
+    seats: dict[int, Seat] = {}
+    for members, at in blocks:
+        for k, i in enumerate(members):
+            spot, middle = spots[i], at + k * spots[i].height
+            straight = abs(middle - spot.y) < 1.5 and left - spot.x - spot.radius < 8
+            leader = None if straight else (spot.x + spot.radius, spot.y, left - 1, middle)
+            seats[i] = Seat(left, middle - spot.height / 2, leader)
+    return [seats[i] for i in range(len(spots))]
+
+
 class _Choices:
     """The places of one name: their boxes, leaders and costs, whatever the others do."""
 
@@ -70,16 +95,14 @@ class _Choices:
         import numpy as np
 
         spot = spots[own]
-        rows = [
-            (Seat(round(spot.x + dx, 2), round(spot.y + dy, 2), moved), cost) for dx, dy, moved, cost in _around(spot)
-        ]
-        corners = np.array([(s.x, s.y) for s, _ in rows])
+        rows = [(round(spot.x + dx, 2), round(spot.y + dy, 2), moved, cost) for dx, dy, moved, cost in _around(spot)]
+        corners = np.array([row[:2] for row in rows])
         boxes = np.hstack([corners, corners + np.array([spot.width, spot.height])])
         inside = (
             (boxes[:, 0] > frame[0]) & (boxes[:, 1] > frame[1]) & (boxes[:, 2] < frame[2]) & (boxes[:, 3] < frame[3])
         )
-        cost = np.array([c for _, c in rows])
-        leaders = _leaders(spot, boxes, np.array([s.moved for s, _ in rows]))
+        cost = np.array([row[3] for row in rows])
+        leaders = _leaders(spot, boxes, np.array([row[2] for row in rows]))
         for other in taken:
             inside &= ~_touch(boxes, other)
         for j, s in enumerate(spots):
@@ -94,7 +117,10 @@ class _Choices:
             on += _touch(boxes, other)
         cost += LINE * np.minimum(on, 3)
         keep = np.flatnonzero(inside)
-        self.seats = [rows[k][0] for k in keep]
+        self.seats = [
+            Seat(*rows[k][:2], tuple(float(end) for end in leaders[k]) if rows[k][2] else None)  # type: ignore[arg-type]
+            for k in keep
+        ]
         self.boxes, self.leaders, self.cost = boxes[keep], leaders[keep], cost[keep]
 
     def against(self, box: Any, leader: Any) -> Any:
@@ -171,15 +197,15 @@ def _around(spot: Spot) -> Iterator[tuple[float, float, bool, float]]:
 
 
 def _leaders(spot: Spot, boxes: Any, moved: Any) -> Any:
-    """Lines from the rim of a point to the nearest place of a box; nan where a name needs none."""
+    """Lines from the rim of a point to the near edge of a box, at its sides to the middle; nan where none is needed."""
     import numpy as np
 
-    x, y = np.clip(spot.x, boxes[:, 0], boxes[:, 2]), np.clip(spot.y, boxes[:, 1], boxes[:, 3])
+    beside = (spot.x < boxes[:, 0]) | (spot.x > boxes[:, 2])
+    x = np.clip(spot.x, boxes[:, 0], boxes[:, 2])
+    y = np.where(beside, (boxes[:, 1] + boxes[:, 3]) / 2, np.clip(spot.y, boxes[:, 1], boxes[:, 3]))
     far = np.maximum(np.hypot(x - spot.x, y - spot.y), 1e-9)
-    lines = np.stack(
-        [spot.x + (x - spot.x) * spot.radius / far, spot.y + (y - spot.y) * spot.radius / far, x, y], axis=1
-    )
-    return np.where(moved[:, None], lines, np.nan)
+    start = [spot.x + (x - spot.x) * spot.radius / far, spot.y + (y - spot.y) * spot.radius / far]
+    return np.where(moved[:, None], np.stack([*start, x, y], axis=1), np.nan)
 
 
 def _touch(boxes: Any, other: Any) -> Any:
