@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import detective, environment, execute, here, judge, machine, papers, probes, progress, store
-from workbench.report import bounds
+from workbench.report import bounds, resolutions
 from workbench.spec import Record, Table, UserError
 
 NOTEBOOKS = ("complexity",)
@@ -27,7 +27,9 @@ def run(quick: bool, records: Path, results: Path) -> None:
         print(f"workbench: {problem}", file=sys.stderr)
     tables = papers.TABLES.values()
     hands = machine.threads()
-    unanswered = _measure([r for table in tables for r in needed(table, quick)], records, hands=hands)
+    wanted = [r for table in tables for r in needed(table, quick)]
+    wanted += [] if quick else drawn(tables)
+    unanswered = _measure(wanted, records, hands=hands)
     unanswered += _measure(timed(tables, quick, cuda()), records, "time, which others at work on this machine disturb")
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
@@ -51,6 +53,13 @@ def needed(table: Table, quick: bool) -> list[execute.Request]:
         for row in rows:
             asked += execute.requests([str(row.variant)], ["roofline"], [bounds.protocol(table, row, BOUND)])
     return sorted(asked, key=lambda r: r.variant.name)  # what reads one trace stands together
+
+
+def drawn(tables: Iterable[Table]) -> list[execute.Request]:
+    """What figures show beyond the cells of their tables: the same networks at other sizes of the output."""
+    named = {table.id: table for table in tables}
+    asked = [a for f in papers.FIGURES.values() if f.table in named for a in resolutions.asked(f, named[f.table])]
+    return [r for name, probe, protocol in asked for r in execute.requests([name], [probe], [protocol])]
 
 
 def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Request]:

@@ -85,7 +85,7 @@ FIGURES = (
     ),
     Figure(
         id="esc-bubble",
-        title="ESC, Table 2: PSNR on Urban100 over latency; the area of a circle is memory",
+        title="ESC, Table 2: what quality costs; the area of a circle is memory",
         table="esc-table2",
         kind="bubble",
         columns=("latency_ms", "urban100_psnr", "memory_mb"),
@@ -103,7 +103,7 @@ FIGURES = (
     ),
     Figure(
         id="esc-params",
-        title="ESC, Table 2: PSNR over parameters",
+        title="ESC, Table 2: quality and cost, scale by scale",
         table="esc-table2",
         kind="front",
         columns=("params_k", "urban100_psnr"),

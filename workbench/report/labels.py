@@ -23,6 +23,13 @@ Line = Sequence[tuple[float, float]]
 """The corners of a line in a panel's data."""
 
 
+def settle(canvas: Any) -> None:
+    """Lay a drawing out, once: what is written into it later moves nothing, and every format has the same layout."""
+    canvas.draw_without_rendering()
+    if canvas.get_layout_engine() is not None:
+        canvas.set_layout_engine("none")
+
+
 def place(
     panel: Any,
     points: Sequence[Point],
@@ -39,7 +46,7 @@ def place(
 
 def place_all(canvas: Any, panels: Sequence[tuple[Any, Sequence[Point], Sequence[Line]]], size: float = 8) -> list[str]:
     """The same in several panels of one drawing, which is laid out once: that decides where points are."""
-    canvas.draw_without_rendering()
+    settle(canvas)
     return [name for panel, points, lines in panels for name in _place(panel, points, lines, size)]
 
 
@@ -59,7 +66,7 @@ def _place(panel: Any, points: Sequence[Point], lines: Sequence[Line], size: flo
 
 def place_column(canvas: Any, panels: Sequence[tuple[Any, Sequence[Point]]], size: float = 8) -> None:
     """Write the names of the right ends of lines in a column beside them, in their order, in each of some panels."""
-    canvas.draw_without_rendering()
+    settle(canvas)
     for panel, points in panels:
         spots, frame = _spots(panel, points, size), _box(panel, canvas.dpi / 72)
         left = max((s.x + s.radius for s in spots), default=0.0)

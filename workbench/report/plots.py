@@ -14,6 +14,9 @@ from workbench import store
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table
 
+from . import looks
+from .labels import settle
+
 if TYPE_CHECKING:
     import matplotlib.figure
 
@@ -90,6 +93,8 @@ def saved(drawn: matplotlib.figure.Figure, format: str) -> bytes:
 
     out = io.BytesIO()
     with mpl.rc_context(STYLE):
+        if drawn.get_layout_engine() is not None:
+            settle(drawn)
         drawn.savefig(out, dpi=160, format=format, metadata=dict.fromkeys(UNSAID[format]))
     return out.getvalue()
 
@@ -99,7 +104,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     from matplotlib.figure import Figure as Canvas
 
     columns = [c for c in table.columns if c.id in figure.columns]
-    scales = sorted({r.scale for r in table.rows})
+    scales = looks.scales(figure, table)
     methods = list(dict.fromkeys(r.method for r in table.rows))
     canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.8), layout="constrained")
     panels = canvas.subplots(1, len(scales), sharey=True, sharex=True, squeeze=False)[0]
