@@ -20,6 +20,9 @@ SHADE = "#eeeeee"
 SEEN = 0.01
 """A measured cost that is off by less than this from the printed one would lie under its dot."""
 
+FAR = 2.0
+"""By this factor at most a cost that was found here may widen the axis; what lies beyond is cut off by its edge."""
+
 
 def front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """The points (cost, quality) that no other equals or beats in both, by rising cost."""
@@ -81,7 +84,7 @@ def _panel(
     panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
     panel.xaxis.set_minor_formatter(NullFormatter())
-    points = []
+    points, ends = [], list[float]()
     for method, (price, gain) in shown.items():
         x, y, look = price.reported or 0.0, gain.reported or 0.0, LOOKS[looks.kind(method, figure)]
         panel.plot(
@@ -90,13 +93,14 @@ def _panel(
         )  # fmt: skip
         if _off(price):
             other = price.estimate if price.measured is None else price.measured
-            panel.plot([x, other], [y, y], color=EDGE, linewidth=0.7, zorder=2.8, clip_on=False)
-            panel.plot(other, y, "x", color=EDGE, markersize=4.5, markeredgewidth=1, zorder=2.9, clip_on=False)
+            panel.plot([x, other], [y, y], color=EDGE, linewidth=0.7, zorder=2.8)
+            panel.plot(other, y, "x", color=EDGE, markersize=4.5, markeredgewidth=1, zorder=2.9)
+            ends.append(min(max(other or x, x / FAR), x * FAR))
         points.append((x, y, method, 4.6))
     best = front((p[0], p[1]) for p in points)
     if not best:
         return [], []
-    low, high = min(p[0] for p in points), max(p[0] for p in points)
+    low, high = min([*ends, *(p[0] for p in points)]), max([*ends, *(p[0] for p in points)])
     bottom, top = min(p[1] for p in points), max(p[1] for p in points)
     room, rise = (high / low) ** 0.09 if high > low else 1.3, 0.09 * (top - bottom) or 0.1
     low, high, bottom, top = low / room**1.5, high * room**1.5, bottom - rise, top + rise
