@@ -1,18 +1,25 @@
-"""Write the generated parts of README.md: what was reproduced, and the table of networks. `make readme` runs it."""
+"""Write the generated parts of README.md: what was reproduced, its figures, its networks. `make readme` runs it."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from workbench import judge, models, papers
 from workbench.judge import Cell
+from workbench.report import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 VERDICTS = ("reproduced", "explained", "planned", "differs", "contradicted", "suspect", "not measured")
 KEPT = ROOT / "tests" / "verdicts.json"
+SHOWN = ROOT / "results" / "readme"
+FIGURES = ("esc-bubble", "esc-table2-agreement")
+FOUND = ("protocol", "measured", "estimate", "verdict")
+"""What of a cell its table does not hold, and a figure shows."""
 
 
 def kept(tables: Mapping[str, Sequence[Cell]]) -> dict[str, dict[str, dict[str, str]]]:
@@ -24,6 +31,29 @@ def kept(tables: Mapping[str, Sequence[Cell]]) -> dict[str, dict[str, dict[str, 
             if cell.column in columns and cell.variant and cell.printed is not None:
                 found.setdefault(name, {}).setdefault(cell.column, {})[f"{cell.method} x{cell.scale}"] = cell.verdict
     return found
+
+
+def found(cells: Sequence[Cell]) -> dict[str, dict[str, dict[str, Any]]]:
+    """What was found for the cells that README's figures show: by column, and method with its scale."""
+    kept: dict[str, dict[str, dict[str, Any]]] = {}
+    for cell in cells:
+        if cell.measured is not None or cell.estimate is not None:
+            shown = {name: getattr(cell, name) for name in FOUND}
+            kept.setdefault(cell.column, {})[f"{cell.method} x{cell.scale}"] = shown
+    return kept
+
+
+def drawn(kept: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]) -> Iterator[tuple[str, bytes]]:
+    """README's figures by name, from what papers print and what is kept of what was found."""
+    for name in FIGURES:
+        figure = papers.find_figure(name)
+        table = papers.find_table(figure.table)
+        there = kept[table.id]
+        cells = [
+            replace(cell, **there.get(cell.column, {}).get(f"{cell.method} x{cell.scale}", {}))
+            for cell in judge.judge(table, {})
+        ]
+        yield f"{name}.svg", plots.saved(plots.draw(figure, table, cells), "svg")
 
 
 def summary(verdicts: Mapping[str, Mapping[str, Mapping[str, str]]]) -> str:
@@ -63,6 +93,12 @@ def filled(text: str) -> str:
 if __name__ == "__main__":
     readme = ROOT / "README.md"
     records = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "results" / "records"
-    verdicts = kept({name: judge.read(name, records)[1] for name in papers.TABLES})
-    KEPT.write_text(json.dumps(verdicts, indent=1, ensure_ascii=False) + "\n")
+    tables = {name: judge.read(name, records)[1] for name in papers.TABLES}
+    KEPT.write_text(json.dumps(kept(tables), indent=1, ensure_ascii=False) + "\n")
+    shown = {papers.find_figure(name).table for name in FIGURES}
+    cells = {name: found(tables[name]) for name in sorted(shown)}
+    SHOWN.mkdir(exist_ok=True)
+    (SHOWN / "cells.json").write_text(json.dumps(cells, indent=1, ensure_ascii=False) + "\n")
+    for name, content in drawn(cells):
+        (SHOWN / name).write_bytes(content)
     readme.write_text(filled(readme.read_text()))

@@ -70,6 +70,7 @@ def test_readme_sums_up_the_verdicts_that_are_kept() -> None:
 def test_the_verdicts_that_are_kept_are_those_of_a_fresh_measurement(tmp_path: Path) -> None:
     """A sample of rows: every verdict of them, searches included."""
     kept = json.loads((ROOT / "tests" / "verdicts.json").read_text())
+    drawn = json.loads((ROOT / "results" / "readme" / "cells.json").read_text())
     compared = 0
     for name, published in papers.TABLES.items():
         table = replace(published, rows=tuple(r for r in published.rows if r.variant in SAMPLED))
@@ -77,7 +78,10 @@ def test_the_verdicts_that_are_kept_are_those_of_a_fresh_measurement(tmp_path: P
         detective.measure(wanted, tmp_path)
         known = store.read(tmp_path).newest()
         detective.measure(list(detective.searches(table, judge.judge(table, known))), tmp_path)
-        fresh = load(ROOT / ".ci" / "readme.py").kept({name: judge.judge(table, store.read(tmp_path).newest())})
+        readme, cells = load(ROOT / ".ci" / "readme.py"), judge.judge(table, store.read(tmp_path).newest())
+        fresh = readme.kept({name: cells})
+        for column, found in readme.found(cells).items() if name in drawn else ():
+            assert found.items() <= drawn[name][column].items()
         for column, verdicts in fresh.get(name, {}).items():
             assert verdicts.items() <= kept[name][column].items()
             compared += len(verdicts)

@@ -15,17 +15,24 @@ SMALL = replace(TABLE, rows=tuple(r for r in TABLE.rows if r.variant in ("esc-fp
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch):
-    """What ablations cost takes half a minute; what is asked of them has a test of its own."""
+    """What ablations and other sizes cost takes half a minute; what is asked of them has tests of its own."""
     monkeypatch.setattr(reproduce, "ablated", lambda: [])
+    monkeypatch.setattr(reproduce, "drawn", lambda tables: [])
 
 
-ABLATED = reproduce.ablated
+ABLATED, DRAWN = reproduce.ablated, reproduce.drawn
 
 
 def test_the_costs_of_every_ablation_are_asked_for_at_x4():
     asked = ABLATED()
     assert {r.variant.scale for r in asked} == {4}
     assert {"esc-x4", "esc-window16-x4", "asid-unshared-x4"} <= {r.variant.name for r in asked}
+    assert not any(r.probe.real for r in asked)
+
+
+def test_what_figures_show_beyond_their_tables_is_other_sizes():
+    asked = DRAWN([TABLE])
+    assert len({tuple(r.conditions["input"]["hr"]) for r in asked}) > 2
     assert not any(r.probe.real for r in asked)
 
 

@@ -47,6 +47,9 @@ SETS = {
 OWN = "set:"
 """How a modifier begins that names a set which somebody has of their own."""
 
+SIZES = {"hr360p": (360, 640), "hr540p": (540, 960), "hr1080p": (1080, 1920), "hr2160p": (2160, 3840)}
+"""Outputs, as height and width, that a modifier names; 720p is what the papers take."""
+
 PROTOCOLS: dict[str, Protocol] = {
     p.name: p
     for p in (
@@ -103,6 +106,7 @@ MODIFIERS: dict[str, Modifier] = {
     m.name: m
     for m in (
         Modifier("ceil", "LR side ceil(side / scale): 427 in place of 426 at x3", "input", {"rounding": "ceil"}),
+        *(Modifier(name, f"HR {w}x{h}", "input", {"hr": (h, w)}) for name, (h, w) in SIZES.items()),
         Modifier(
             "train", "modules stand as for training: batch norms compute their statistics", "build", {"mode": "train"}
         ),

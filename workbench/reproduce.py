@@ -24,7 +24,7 @@ from workbench import (
     store,
 )
 from workbench.models.ablations import ABLATIONS
-from workbench.report import bounds
+from workbench.report import bounds, resolutions
 from workbench.spec import Claim, Record, Table, UserError
 
 NOTEBOOKS = ("efficiency", "ablations", "claims", "complexity")
@@ -44,7 +44,7 @@ def run(quick: bool, records: Path, results: Path) -> None:
     tables = papers.TABLES.values()
     hands = machine.threads()
     counted = [r for table in tables for r in needed(table, quick)] + claimed(papers.CLAIMS.values(), quick)
-    counted += [] if quick else ablated()
+    counted += [] if quick else ablated() + drawn(tables)
     unanswered = _measure(counted, records, hands=hands)
     gpu = cuda()
     times = timed(tables, quick, gpu) + (claimed(papers.CLAIMS.values(), quick, timed=True) if gpu else [])
@@ -101,6 +101,13 @@ def claimed(asked: Iterable[Claim], quick: bool, timed: bool = False) -> list[ex
 def ablated() -> list[execute.Request]:
     """What the curves of every ablation take at x4."""
     return curves.requests(ABLATIONS, (4,), "esc", timed=False)
+
+
+def drawn(tables: Iterable[Table]) -> list[execute.Request]:
+    """What figures show beyond the cells of their tables: the same networks at other sizes of the output."""
+    named = {table.id: table for table in tables}
+    asked = [a for f in papers.FIGURES.values() if f.table in named for a in resolutions.asked(f, named[f.table])]
+    return [r for name, probe, protocol in asked for r in execute.requests([name], [probe], [protocol])]
 
 
 def timed(tables: Iterable[Table], quick: bool, cuda: bool) -> list[execute.Request]:

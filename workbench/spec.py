@@ -357,9 +357,18 @@ class Figure:
     id: str
     title: str
     table: str
-    kind: Literal["agreement"]
+    kind: Literal["agreement", "bubble", "bars", "front", "resolution"]
     """Which drawing of `report` makes it."""
     columns: tuple[str, ...]
+    """Of a `bubble` across, up and area; of a `front` costs, and last what they buy; else one panel or mark each."""
+    scales: tuple[int, ...] = ()
+    """Those that it shows; empty: all of its table."""
+    proposed: tuple[str, ...] = ()
+    """The methods that are the paper's own."""
+    methods: tuple[str, ...] = ()
+    """Those that it shows; empty: all of its table."""
+    modifiers: tuple[str, ...] = ()
+    """What a `resolution` adds to the protocol of each cell, one for each output size; "" for the protocol's own."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,36 @@ import typer
 from workbench import interrupts
 from workbench.spec import UserError
 
-from . import ablating, attending, auditing, checking, data, listing, measuring, picturing, planning, sharing, weights
+from . import (
+    ablating,
+    attending,
+    auditing,
+    checking,
+    data,
+    drawing,
+    listing,
+    measuring,
+    picturing,
+    planning,
+    sharing,
+    weights,
+)
 from .options import Command
 
-GROUPS = (measuring, checking, auditing, planning, ablating, attending, sharing, picturing, data, weights, listing)
+GROUPS = (
+    measuring,
+    checking,
+    drawing,
+    auditing,
+    planning,
+    ablating,
+    attending,
+    sharing,
+    picturing,
+    data,
+    weights,
+    listing,
+)
 """The files that hold commands, in the order of --help."""
 
 app = typer.Typer(

@@ -13,6 +13,14 @@ FIGURES: dict[str, Figure] = {f.id: f for paper in PAPERS for f in paper.FIGURES
 CLAIMS: dict[str, Claim] = {c.id: c for paper in PAPERS for c in paper.CLAIMS}
 
 
+def find_figure(name: str) -> Figure:
+    """The figure of that id, or a UserError with its nearest neighbours."""
+    try:
+        return FIGURES[name]
+    except KeyError:
+        raise unknown("figure", name, FIGURES, "workbench figures") from None
+
+
 def find_table(name: str) -> Table:
     """The table of that id, or a UserError with its nearest neighbours."""
     try:

@@ -73,6 +73,8 @@ TABLE7 = Table(
 
 TABLES = (TABLE2, TABLE4, TABLE6, TABLE7)
 
+OWN = ("ESC", "ESC-lt", "ESC-FP")
+
 FIGURES = (
     Figure(
         id="esc-table2-agreement",
@@ -80,6 +82,43 @@ FIGURES = (
         table="esc-table2",
         kind="agreement",
         columns=("flops_g", "params_k", "memory_mb"),
+    ),
+    Figure(
+        id="esc-bubble",
+        title="ESC, Table 2: what quality costs; the area of a circle is memory",
+        table="esc-table2",
+        kind="bubble",
+        columns=("latency_ms", "urban100_psnr", "memory_mb"),
+        scales=(4,),
+        proposed=OWN,
+    ),
+    Figure(
+        id="esc-front",
+        title="ESC, Table 2: what PSNR costs",
+        table="esc-table2",
+        kind="front",
+        columns=("params_k", "flops_g", "latency_ms", "urban100_psnr"),
+        scales=(4,),
+        proposed=OWN,
+    ),
+    Figure(
+        id="esc-params",
+        title="ESC, Table 2: quality and cost, scale by scale",
+        table="esc-table2",
+        kind="front",
+        columns=("params_k", "urban100_psnr"),
+        proposed=OWN,
+    ),
+    Figure(
+        id="esc-resolution",
+        title="Cost over the size of the output, of networks of ESC's Table 2",
+        table="esc-table2",
+        kind="resolution",
+        columns=("flops_g", "memory_mb"),
+        scales=(4,),
+        proposed=OWN,
+        methods=("ESC", "ESC-FP", "HiT-SRF", "ATD-lt", "MambaIRV2-lt", "SwinIR-lt", "ASID-D8", "RCAN"),
+        modifiers=("hr360p", "", "hr1080p", "hr2160p"),
     ),
 )
 

@@ -41,6 +41,8 @@ EFFICIENCY = Table(
 
 TABLES = (TABLE2, EFFICIENCY)
 
+OWN = ("HiT-SIR", "HiT-SNG", "HiT-SRF")
+
 FIGURES = (
     Figure(
         id="hitsr-table2-agreement",
@@ -48,6 +50,23 @@ FIGURES = (
         table="hitsr-table2",
         kind="agreement",
         columns=("flops_g", "params_k"),
+    ),
+    Figure(
+        id="hitsr-front",
+        title="HiT-SR, Table 2: what PSNR costs",
+        table="hitsr-table2",
+        kind="front",
+        columns=("params_k", "flops_g", "urban100_psnr"),
+        scales=(4,),
+        proposed=OWN,
+    ),
+    Figure(
+        id="hitsr-bars",
+        title="HiT-SR: cost beside that of the networks it is made from",
+        table="hitsr-efficiency",
+        kind="bars",
+        columns=("params_k", "flops_g", "runtime_ms"),
+        proposed=OWN,
     ),
 )
 

@@ -49,6 +49,20 @@ REPORTED = {
 }
 """Methods that the catalogue lacks and papers report."""
 
+ARCHITECTURES = {
+    "CNN": (
+        "rdn", "rcan", "edsr-baseline", "carn", "carn-m", "imdn", "rfdn", "rfdn-l", "latticenet", "srpn-lite", "fmen",
+        "gassl-b", "rdn+lte", "real-esrgan+", "dasr",
+    ),
+    "Transformer": (
+        "hit-sir", "hit-sng", "hit-srf", "asid", "asid-d8", "omnisr", "swinir-light", "srformer-light", "elan-light",
+        "atd-light", "hnct", "swinir-ng", "atd-light+lte", "hit-srf+lte", "swinir-real", "esc", "esc-light", "esc-fp",
+        "esc+lte", "esc-real",
+    ),
+    "state space": ("mambair-light", "mambairv2-light"),
+}  # fmt: skip
+"""What methods are built of, by key; what has both convolution and attention in its blocks is called a Transformer."""
+
 
 def _plain(name: str) -> str:
     """A spelling without what does not tell methods apart: case, blanks, hyphens, citations, footnote marks."""
@@ -68,3 +82,8 @@ def variant(method: str, scale: int) -> str | None:
     """The variant that a paper's method is at a scale; None if the catalogue lacks it."""
     found = key(method)
     return f"{found}-x{scale}" if found in BUILT else None
+
+
+def architecture(method: str) -> str | None:
+    """What a method is built of, by any of its spellings; None of a stranger."""
+    return next((kind for kind, keys in ARCHITECTURES.items() if key(method) in keys), None)

@@ -124,7 +124,7 @@ def write(
             path = tables / f"{table.id}.{format}"
             store.replace(path, render(table, cells, format))
             written.append(path)
-        drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures")]
+        drawn = [p for figure in figures(table) for p in plots.write(figure, table, cells, results / "figures", known)]
         titles |= {figure.id: figure.title for figure in figures(table)}
         beside = ""
         if bounds.read(table, known):

@@ -15,7 +15,7 @@ from workbench import devices, probes, protocols, store
 from workbench.ratios import rank_correlation
 from workbench.spec import Record, Row, Table, unknown
 
-from .labels import halo, place
+from .labels import halo, place_all
 from .plots import MARKERS, OKABE_ITO, STYLE, keep
 
 if TYPE_CHECKING:
@@ -180,8 +180,7 @@ def picture(table: Table, known: Mapping[str, Record], device: str = "a100") -> 
             f"{table.source}: printed latency over a lower bound on {title}", x=0.01, ha="left", fontsize=11
         )
         _legend(canvas)
-        for panel, points, lines in named:
-            place(panel, points, lines, size=7.5)
+        place_all(canvas, named, size=7.5)
         return canvas
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from workbench import store
 from workbench.judge import Cell
-from workbench.spec import Figure, Table
+from workbench.spec import Figure, Record, Table
+
+from . import looks
+from .labels import settle
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -28,33 +33,56 @@ STYLE: Any = {
     "legend.frameon": False,
     "svg.hashsalt": "workbench",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
 }
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")
 MARKERS = ("o", "s", "D", "^")
 
 
-def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figure.Figure:
-    """A figure of a paper's cells."""
+FORMATS = ("pdf", "png", "svg")
+"""The formats a drawing is kept in; the last one goes into pages."""
+
+UNSAID = {"pdf": ("CreationDate", "Creator", "Producer"), "png": ("Software",), "svg": ("Date", "Creator")}
+"""What a format would say of when and by what it was made: it would make other bytes of the same cells."""
+
+NONE: Mapping[str, Record] = MappingProxyType({})
+
+
+def draw(
+    figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str, Record] = NONE
+) -> matplotlib.figure.Figure:
+    """A figure of a paper's cells; a `resolution`, which goes beyond them, of the newest records."""
     import matplotlib as mpl
 
+    from . import bars, bubbles, fronts, resolutions
+
     with mpl.rc_context(STYLE):
-        return {"agreement": _agreement}[figure.kind](figure, table, cells)
+        drawings: dict[str, Callable[..., matplotlib.figure.Figure]] = {
+            "agreement": _agreement,
+            "bubble": bubbles.draw,
+            "bars": bars.draw,
+            "front": fronts.draw,
+            "resolution": partial(resolutions.draw, known=known),
+        }
+        return drawings[figure.kind](figure, table, cells)
 
 
-def png(figure: Figure, table: Table, cells: Sequence[Cell]) -> bytes:
+def png(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str, Record] = NONE) -> bytes:
     """A figure for a page that wants its bytes."""
-    return saved(draw(figure, table, cells), "png")
+    return saved(draw(figure, table, cells, known), "png")
 
 
-def write(figure: Figure, table: Table, cells: Sequence[Cell], folder: Path) -> list[Path]:
-    """A figure as PNG and SVG."""
-    return keep(draw(figure, table, cells), folder / figure.id)
+def write(
+    figure: Figure, table: Table, cells: Sequence[Cell], folder: Path, known: Mapping[str, Record] = NONE
+) -> list[Path]:
+    """A figure as PDF, PNG and SVG."""
+    return keep(draw(figure, table, cells, known), folder / figure.id)
 
 
 def keep(drawn: matplotlib.figure.Figure, stem: Path) -> list[Path]:
-    """A drawing as PNG and SVG, in that order; each file whole or not at all."""
-    paths = [stem.with_name(f"{stem.name}.{format}") for format in ("png", "svg")]
-    for path, format in zip(paths, ("png", "svg"), strict=True):
+    """A drawing in every format, in their order; each file whole or not at all."""
+    paths = [stem.with_name(f"{stem.name}.{format}") for format in FORMATS]
+    for path, format in zip(paths, FORMATS, strict=True):
         store.replace(path, saved(drawn, format))
     return paths
 
@@ -64,9 +92,10 @@ def saved(drawn: matplotlib.figure.Figure, format: str) -> bytes:
     import matplotlib as mpl
 
     out = io.BytesIO()
-    unsaid: Any = {"Software": None} if format == "png" else {"Date": None, "Creator": None}
     with mpl.rc_context(STYLE):
-        drawn.savefig(out, dpi=160, format=format, metadata=unsaid)
+        if drawn.get_layout_engine() is not None:
+            settle(drawn)
+        drawn.savefig(out, dpi=160, format=format, metadata=dict.fromkeys(UNSAID[format]))
     return out.getvalue()
 
 
@@ -75,7 +104,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     from matplotlib.figure import Figure as Canvas
 
     columns = [c for c in table.columns if c.id in figure.columns]
-    scales = sorted({r.scale for r in table.rows})
+    scales = looks.scales(figure, table)
     methods = list(dict.fromkeys(r.method for r in table.rows))
     canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.8), layout="constrained")
     panels = canvas.subplots(1, len(scales), sharey=True, sharex=True, squeeze=False)[0]

@@ -1,0 +1,97 @@
+"""How a method looks in every figure: a colour and a mark for what it is, told apart in grey as well."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from workbench.judge import Cell
+from workbench.papers import names
+from workbench.spec import Figure, Table
+
+
+@dataclass(frozen=True)
+class Look:
+    """A colour and a mark."""
+
+    colour: str
+    mark: str
+
+
+LOOKS = {
+    "proposed": Look("#D55E00", "o"),
+    "CNN": Look("#56B4E9", "s"),
+    "Transformer": Look("#0072B2", "^"),
+    "state space": Look("#F0E442", "D"),
+    "not known": Look("#bbbbbb", "P"),
+}
+"""Colours of Okabe and Ito; in grey they are 46, 62, 34 and 84 % bright."""
+
+EDGE = "#333333"
+
+
+def kind(method: str, figure: Figure) -> str:
+    """A key of LOOKS."""
+    return "proposed" if method in figure.proposed else names.architecture(method) or "not known"
+
+
+def by_method(figure: Figure, cells: Iterable[Cell], scale: int) -> dict[str, dict[str, Cell]]:
+    """The cells of a figure's methods at a scale, by method and column."""
+    found: dict[str, dict[str, Cell]] = {}
+    for cell in cells:
+        if cell.scale == scale and (not figure.methods or cell.method in figure.methods):
+            found.setdefault(cell.method, {})[cell.column] = cell
+    return found
+
+
+def scales(figure: Figure, table: Table) -> tuple[int, ...]:
+    """The scales that a figure shows."""
+    return figure.scales or tuple(sorted({row.scale for row in table.rows}))
+
+
+def misprint(cell: Cell) -> bool:
+    """Whether the rest of its table speaks against a printed figure, so that a picture of it would mislead."""
+    return any(f.kind == "suspect" and f.strength != "weak" and f.rule != "best mark" for f in cell.audit)
+
+
+def entries(kinds: Collection[str]) -> list[Any]:
+    """The entries of a legend for the kinds that a figure shows."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D(
+            [], [], marker=look.mark, linestyle="", color=look.colour, markeredgecolor=EDGE, markeredgewidth=0.7,
+            markersize=7, label=name,
+        )
+        for name, look in LOOKS.items()
+        if name in kinds
+    ]  # fmt: skip
+
+
+def told(left_out: Sequence[Cell]) -> list[str]:
+    """Why a figure leaves cells out, a sentence for each."""
+    return [
+        f"left out: {c.method} ×{c.scale}, printed {c.printed} {c.unit}, which looks like a misprint" for c in left_out
+    ]
+
+
+def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
+    """The legend at the foot of a figure, and above its entries what has to be said of where the figures come from."""
+    wide = canvas.get_size_inches()[0]
+    lines = textwrap.wrap("; ".join(sentences), int(17 * wide))
+    columns = max(1, min(len(handles), int(wide / 1.6)))
+    canvas.legend(
+        handles=handles, loc="outside lower left", ncols=columns, fontsize=8, handletextpad=0.4, alignment="left",
+        title="\n".join(lines), title_fontsize=7.5,
+    )  # fmt: skip
+
+
+def agreement(shown: Sequence[Cell]) -> list[str]:
+    """How many printed costs were counted, measured or planned here too, and how far off that is."""
+    off = [c.difference for c in shown if c.difference is not None]
+    if not off:
+        return []
+    ends = f"{min(off):+.1%} to {max(off):+.1%}".replace("-", "−").replace("%", " %")
+    return [f"of {len(shown)} costs {len(off)} were found here too, by their verdicts' protocols: {ends} of printed"]
