@@ -56,7 +56,7 @@ def test_streamed_figures_are_those_of_maps_kept_whole(swin):
     assert got.values["averaged"][0, 1] == pytest.approx(float(unit(a.map.mean(0), inner, dim=-1).mean()), abs=1e-6)
     assert got.values["js"][0, 2] == pytest.approx(float(similarity.jensen_shannon(a.map, b.map)), abs=1e-9)
     profiles = [similarity.profile(m, a.layer.geometry).mean(0) for m in (a.map.mean(0), inner)]
-    assert got.values["profile"][0, 1] == pytest.approx(similarity.profile_cosine(*profiles), abs=1e-6)
+    assert got.values["profile"][0, 1] == pytest.approx(float(similarity.profile_cosines(profiles)[0, 1]), abs=1e-6)
     assert np.allclose(got.profiles[1], profiles[1], atol=1e-7)
     hsic = similarity.independence([a.after[0], b.after[0]])
     assert got.values["cka"][0, 2] == pytest.approx(float(hsic[0, 1]), rel=1e-3)
@@ -70,10 +70,15 @@ def test_the_figures_do_not_depend_on_the_number_of_passes(swin):
     one = found(swin, *names, all_pairs=True)
     room = passes.beside(swin.layers, set(names), 16, 16) + 5 * passes.size(swin.layers[0], 16, 16)
     many = found(swin, *names, all_pairs=True, bound=room)
+    rows = streaming.Rows()  # with what another image left in it
+    found(swin, *names, x=picture(24, 1), rows=rows)
+    again = found(swin, "cosine", "cka", rows=rows)
     assert (one.passes, many.passes) == (1, 30)  # two sequences of 12, in 6 blocks of 2: 15 pairs of blocks each
     for name in names:
         assert np.array_equal(np.isnan(one.values[name]), np.isnan(many.values[name]))
         assert np.allclose(one.values[name], many.values[name], rtol=1e-4, atol=1e-6, equal_nan=True)
+    for name in again.values:
+        assert np.allclose(one.values[name], again.values[name], rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def test_every_pair_is_held_together_in_some_pass_and_no_pass_holds_more_than_the_bound(swin):

@@ -22,6 +22,7 @@ from . import passes, streaming
 from .capture import Layer, layers
 from .measures import MEASURES, VERSION, Measure, neighbours, why_not
 from .pictures import Crop
+from .rows import Rows
 from .settling import settled
 
 PROBE = "attention"
@@ -60,23 +61,16 @@ class Subject:
 
 def subject(variant: str, weights: Path | None = None, all_pairs: bool = False) -> Subject:
     """A network by name, with trained weights if a file of them is given; one without attention is refused."""
-    models.find(variant)
+    if models.find(variant).model not in (known := models.attentive()):
+        raise UserError(f"{variant} has no attention; with attention: {', '.join(known)}.")
     torch.manual_seed(SEED)
     model = models.create(variant)
     found = layers(model)
-    if not found:
-        raise UserError(f"{variant} has no attention; with attention: {', '.join(attentive())}.")
     digest = None
     if weights is not None:
         models.load_checkpoint(model, weights)
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     return Subject(variant, model, found, digest, all_pairs)
-
-
-def attentive() -> list[str]:
-    """The models that have attention."""
-    names = dict.fromkeys(v.model for v in models.VARIANTS.values())
-    return [name for name in names if layers(models.create(f"{name}-x4", device="meta"))]
 
 
 def run(
@@ -90,14 +84,14 @@ def run(
 ) -> list[list[Record]]:
     """The records of every measure, image by image; what a record answers already is not measured again."""
     known = {} if force else store.read(folder).newest()
-    answers, near = [], dict[str, float]()
+    answers, near, rows = [], dict[str, float](), Rows()
     with store.Writer(folder) as writer:
         writer.check()
         for number, crop in enumerate(crops, start=1):
             identities = {m.name: _identity(subject, m, crop) for m in wanted}
             missing = [m for m in wanted if not _stands(known.get(identities[m.name]))]
             if missing:
-                found = _measure(subject, crop, missing, bound)
+                found = _measure(subject, crop, missing, bound, rows)
                 fresh = [_record(subject, crop, m, found, folder) for m in missing]
                 interrupts.check()
                 writer.append(fresh)
@@ -123,11 +117,11 @@ def _identity(subject: Subject, measure: Measure, crop: Crop) -> str:
     return store.identity(subject.variant, PROBE, VERSION, subject.conditions(measure, crop))
 
 
-def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int) -> streaming.Found:
+def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int, rows: Rows) -> streaming.Found:
     black, white = models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
     x = torch.from_numpy(crop.pixels).permute(2, 0, 1)[None].float() / 255
     return streaming.measure(
-        subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound
+        subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound, rows
     )
 
 
