@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import attention, models, sidefiles, store
-from workbench.attention import measures, passes, pictures, reading, similarity, streaming, study
+from workbench import attention, models, sidefiles, store, testsets, weights
+from workbench.attention import choosing, measures, passes, pictures, reading, similarity, streaming, study
 from workbench.images import files
 from workbench.report import attention as report
 from workbench.spec import UserError
@@ -35,6 +35,10 @@ def folder(tmp_path_factory):
 
 def picture(side=16, seed=0):
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def images(path):
+    return pictures.find([path], path, 4)
 
 
 def found(subject, *names, x=None, **how):
@@ -144,7 +148,7 @@ def test_a_nan_is_reported_with_its_layer_and_not_averaged_in(swin, folder, tmp_
     with torch.no_grad():
         broken.model.get_submodule("layers.3.residual_group.blocks.4.attn").qkv.bias[0] = float("nan")
     told = []
-    crops = pictures.crops([folder / "a.png"], 16, None)
+    crops = pictures.crops(images(folder / "a.png"), 16)
     (records,) = study.run(broken, crops, measures.find(["cosine", "averaged", "cka"]), tmp_path, tell=told.append)
     assert re.match(r"workbench: a: NaN in \d+ of the \d+ numbers of its map at g3.b4; it is left out", told[0])
     tables = reading.tables(broken, [records], tmp_path)
@@ -163,7 +167,7 @@ def test_a_nan_is_reported_with_its_layer_and_not_averaged_in(swin, folder, tmp_
 
 def test_a_run_goes_on_image_by_image(swin, folder, tmp_path, monkeypatch):
     wanted = measures.find(["cosine", "entropy"])
-    crops = list(pictures.crops(pictures.paths([folder]), 16, None))
+    crops = list(pictures.crops(images(folder), 16))
     whole = study.run(swin, crops, wanted, tmp_path / "whole", tell=lambda told: None)
     calls = []
     measure = streaming.measure
@@ -187,7 +191,7 @@ def test_a_run_goes_on_image_by_image(swin, folder, tmp_path, monkeypatch):
 
 
 def test_records_are_told_apart_by_what_they_depend_on(swin, folder):
-    one, two, _ = pictures.crops(pictures.paths([folder]), 16, None)
+    one, two, _ = pictures.crops(images(folder), 16)
     cosine, js = measures.find(["cosine", "js"])
     every = study.Subject(swin.variant, swin.model, swin.layers, None, all_pairs=True)
     trained = study.Subject(swin.variant, swin.model, swin.layers, "0" * 64)
@@ -234,7 +238,18 @@ def test_cka_of_many_images_is_a_ratio_of_sums():
 
 
 def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, folder, tmp_path):
-    words = ("attention", "swinir-light-x4", "--images", folder, "--crop", 16, "--records", tmp_path)
+    words = (
+        "attention",
+        "swinir-light-x4",
+        "--images",
+        folder,
+        "--crop",
+        16,
+        "--records",
+        tmp_path,
+        "--data",
+        tmp_path,
+    )
     ran = workbench(*words, "--measure", "cosine", "--measure", "entropy", "--json")
     assert ran.code == 0, ran.err
     shown = json.loads(ran.out)
@@ -253,7 +268,8 @@ def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, fold
 
 
 def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folder, tmp_path):
-    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--results", tmp_path)
+    words = ("--images", folder / "a.png", "--crop", 16)
+    words = (*words, "--records", tmp_path, "--results", tmp_path, "--data", tmp_path)
     ran = workbench("attention", "swinir-light-x4", *words, "--measure", "js", "--measure", "averaged")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("swinir-light-x4, untrained, 16x16 pixels from the 1 image; mean")
@@ -271,7 +287,7 @@ def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folde
 
 
 def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
-    crops = pictures.crops([folder / "a.png"], 16, None)
+    crops = pictures.crops(images(folder / "a.png"), 16)
     answers = study.run(swin, crops, measures.find(["profile"]), tmp_path, tell=lambda told: None)
     (table,) = reading.tables(swin, answers, tmp_path)
     profiles = reading.profiles(answers, tmp_path)
@@ -283,13 +299,47 @@ def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
     assert len(drawn.axes) == 3  # with the scale of colours
 
 
-def test_trained_weights_are_said_and_told_apart(workbench, folder, tmp_path):
+def test_trained_weights_are_said_by_file_by_name_and_by_default(workbench, folder, tmp_path):
     torch.manual_seed(3)
-    torch.save({"params": models.create("swinir-light-x4").state_dict()}, tmp_path / "w.pth")
-    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--measure", "entropy")
-    ran = workbench("attention", "swinir-light-x4", *words, "--weights", tmp_path / "w.pth", "--json")
-    assert all(s["trained"] for s in json.loads(ran.out))
-    assert workbench("attention", "swinir-light-x4", *words, "--json").err.startswith("[1] a: 1 measures")
+    torch.save({"params": models.create("esc-fp-x4").state_dict()}, tmp_path / "w.pth")
+    home = tmp_path / "data"
+    (known,) = [weights.add(tmp_path / "w.pth", home, trained_on="noise")]
+
+    def choose(asked, home=home):
+        return choosing.choose("esc-fp-x4", asked, home)
+
+    assert choose(str(tmp_path / "w.pth")).sha256 == choose(known.name).sha256 == choose(None).sha256 == known.sha256
+    assert choose("untrained") is choose(None, tmp_path / "nowhere") is None
+    assert choosing.told("esc-fp-x4", known) == f"esc-fp-x4 has the weights {known.name}, trained on noise (w.pth)"
+    assert choosing.told("esc-fp-x4", None).startswith("esc-fp-x4 is untrained: no weights were named; ")
+    with pytest.raises(UserError, match=r"No weights 'esc-fp'. Did you mean"):
+        choose("esc-fp")
+    with pytest.raises(UserError, match=rf"The weights {known.name} fit esc-fp-x4, not esc-x4"):
+        choosing.choose("esc-x4", known.name, home)
+    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--data", home)
+    ran = workbench("attention", "esc-fp-x4", *words, "--measure", "cka", "--json")
+    assert ran.code == 2  # b0's windows do not fit; the network was made and its weights were loaded before that
+
+
+def test_a_test_set_is_named_and_what_is_fed_is_told(folder, tmp_path):
+    small = tmp_path / "set"
+    small.mkdir()
+    for name, side in (("large", 64), ("tiny", 40)):
+        files.write(
+            small / f"{name}.png", np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        )
+    testsets.add("mine", small, tmp_path)
+    found = pictures.find(["mine"], tmp_path, 4)
+    assert pictures.fed(found, 16) == "16x16 pixels from the LR (bicubic, x4) of 1 image of mine (too small: tiny)"
+    (crop,) = pictures.crops(found, 16)
+    assert crop.name == "large"
+    assert np.array_equal(crop.pixels, testsets.lows(files.read(small / "large.png"), 4, tmp_path / "other"))
+    with pytest.raises(UserError, match=r"large.png is too small for a crop of 32x32 .* x4 is 16x16. So is 1 more"):
+        pictures.large(found, 32)
+    with pytest.raises(UserError, match=r"No test set 'min'. Did you mean 'mine'"):
+        pictures.find(["min"], tmp_path, 4)
+    mixed = pictures.find([folder / "a.png", "mine"], tmp_path, 4)
+    assert pictures.fed(mixed, 16).startswith("16x16 pixels from images as they are and of LR (bicubic): 2 images of m")
 
 
 def test_layers_are_listed(workbench):
@@ -315,7 +365,7 @@ def test_layers_are_listed(workbench):
             ("swinir-light-x4", "--crop", "64", "--images", "FOLDER/a.png"),
             r"a.png is too small for a crop of 64x64 LR p",
         ),
-        (("swinir-light-x4", "--crop", "16", "--hr", "--images", "FOLDER/a.png"), r"its low resolution is 12x10"),
+        (("swinir-light-x4", "--crop", "16", "--hr", "--images", "FOLDER/a.png"), r"its low resolution at x4 is 12x10"),
         (("swinir-light-x4", "--images", "EMPTY"), r"No image in the folder .*\. Images are files whose names end in"),
         (("swinir-light-x4", "--images", "EMPTY/none.png"), r"Cannot read .*none.png: No such file"),
         (("swinir-light-x4", "--weights", "EMPTY/none.pth"), r"There is no checkpoint .*none.pth"),
@@ -325,7 +375,7 @@ def test_layers_are_listed(workbench):
 def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path, words, told):
     (tmp_path / "empty").mkdir()
     words = [w.replace("FOLDER", str(folder)).replace("EMPTY", str(tmp_path / "empty")) for w in words]
-    ran = workbench("attention", *words, "--records", tmp_path / "records")
+    ran = workbench("attention", *words, "--records", tmp_path / "records", "--data", tmp_path / "data")
     assert ran.code == 2
     assert re.search(told, ran.err.splitlines()[-1])
     assert ran.out == ""
@@ -333,7 +383,7 @@ def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path,
 
 def test_text_says_why_nothing_is_defined(tmp_path, folder):
     subject = study.subject("hit-srf-x4")
-    crops = pictures.crops([folder / "a.png"], 32, None)
+    crops = pictures.crops(images(folder / "a.png"), 32)
     answers = study.run(subject, crops, measures.find(["js"]), tmp_path, tell=lambda told: None)
     assert (answers[0][0].status, answers[0][0].values) == ("unsupported", ())
     told = report.text(reading.tables(subject, answers, tmp_path), "somehow")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,6 +16,7 @@ from torch import nn
 
 from workbench import environment, interrupts, models, sidefiles, store
 from workbench.spec import Record, Status, UserError
+from workbench.weights import Weights
 
 from . import passes, streaming
 from .capture import Layer, layers
@@ -45,6 +45,8 @@ class Subject:
     """The hash of the file; None for an untrained network."""
     all_pairs: bool = False
     """Whether costly measures are taken of all pairs, not of neighbours only."""
+    pixels: tuple[float, float] | None = None
+    """Black and white as the weights want them, where that is not as the model's others do."""
 
     @property
     def trained(self) -> bool:
@@ -59,18 +61,17 @@ class Subject:
         return weights | said
 
 
-def subject(variant: str, weights: Path | None = None, all_pairs: bool = False) -> Subject:
-    """A network by name, with trained weights if a file of them is given; one without attention is refused."""
+def subject(variant: str, weights: Weights | None = None, all_pairs: bool = False) -> Subject:
+    """A network by name, with trained weights if some are given; one without attention is refused."""
     if models.find(variant).model not in (known := models.attentive()):
         raise UserError(f"{variant} has no attention; with attention: {', '.join(known)}.")
     torch.manual_seed(SEED)
     model = models.create(variant)
     found = layers(model)
-    digest = None
-    if weights is not None:
-        models.load_checkpoint(model, weights)
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return Subject(variant, model, found, digest, all_pairs)
+    if weights is None:
+        return Subject(variant, model, found, None, all_pairs)
+    models.load_checkpoint(model, weights.path)
+    return Subject(variant, model, found, weights.sha256, all_pairs, weights.pixels)
 
 
 def run(
@@ -118,7 +119,7 @@ def _identity(subject: Subject, measure: Measure, crop: Crop) -> str:
 
 
 def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int, rows: Rows) -> streaming.Found:
-    black, white = models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
+    black, white = subject.pixels or models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
     x = torch.from_numpy(crop.pixels).permute(2, 0, 1)[None].float() / 255
     return streaming.measure(
         subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound, rows

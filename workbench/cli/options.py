@@ -49,6 +49,10 @@ Data = Annotated[
         "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
     ),
 ]
+Trained = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="NAME|FILE", help="Trained weights, or `untrained` [yours, if you have some]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 
