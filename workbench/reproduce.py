@@ -12,7 +12,7 @@ from workbench import detective, environment, execute, here, judge, machine, pap
 from workbench.report import bounds
 from workbench.spec import Record, Table, UserError
 
-NOTEBOOKS = ("complexity",)
+NOTEBOOKS = ("complexity", "attention")
 
 BOUND = "a100"
 """The device whose lower bounds stand beside printed latencies."""

@@ -17,6 +17,9 @@ from workbench.spec import UserError
 PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
 """Those of scikit-image's pictures in colour that come with the package."""
 
+LARGE = ("astronaut.png", "hubble_deep_field.jpg")
+"""Those that are large enough, as originals, for two of every network's windows."""
+
 
 @dataclass(frozen=True)
 class Picture:

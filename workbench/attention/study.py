@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench import environment, interrupts, models, sidefiles, store
 from workbench.spec import Record, Status, UserError
@@ -119,11 +119,15 @@ def _identity(subject: Subject, measure: Measure, crop: Crop) -> str:
 
 
 def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int, rows: Rows) -> streaming.Found:
+    x = input_of(subject, crop)
+    return streaming.measure(subject.model, x, subject.layers, wanted, subject.all_pairs, bound, rows)
+
+
+def input_of(subject: Subject, crop: Crop) -> Tensor:  # (1, 3, H, W)
+    """A crop in the range that the network was trained on."""
     black, white = subject.pixels or models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
     x = torch.from_numpy(crop.pixels).permute(2, 0, 1)[None].float() / 255
-    return streaming.measure(
-        subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound, rows
-    )
+    return black + (white - black) * x
 
 
 def _tell_near(subject: Subject, took: Mapping[str, float], tell: Callable[[str], None]) -> None:

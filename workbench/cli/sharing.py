@@ -22,9 +22,6 @@ Crop = Annotated[int | None, typer.Option("--crop", help="LR pixels a side of ea
 Force = Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")]
 
-DEFAULT = ("astronaut.png", "hubble_deep_field.jpg")
-"""Photographs in scikit-image that are large enough for two of every network's windows."""
-
 
 def share(
     name: Name,
@@ -110,7 +107,7 @@ def _middles(named: list[str] | None, home: Path, side: int, scale: int) -> tupl
     """The middles of the images, and what is fed of them."""
     from workbench.attention import pictures, trials
 
-    found = pictures.find(named or [], home, scale, hr=True, default=DEFAULT)
+    found = pictures.find(named or [], home, scale, hr=True, default=pictures.LARGE)
     middles = trials.middles(found, side, scale)
     return middles, pictures.fed(found, side)
 
