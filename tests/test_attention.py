@@ -301,24 +301,28 @@ def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
 
 def test_trained_weights_are_said_by_file_by_name_and_by_default(workbench, folder, tmp_path):
     torch.manual_seed(3)
-    torch.save({"params": models.create("esc-fp-x4").state_dict()}, tmp_path / "w.pth")
+    torch.save({"params": models.create("asid-x4").state_dict()}, tmp_path / "w.pth")
     home = tmp_path / "data"
     (known,) = [weights.add(tmp_path / "w.pth", home, trained_on="noise")]
 
     def choose(asked, home=home):
-        return choosing.choose("esc-fp-x4", asked, home)
+        return choosing.choose("asid-x4", asked, home)
 
     assert choose(str(tmp_path / "w.pth")).sha256 == choose(known.name).sha256 == choose(None).sha256 == known.sha256
     assert choose("untrained") is choose(None, tmp_path / "nowhere") is None
-    assert choosing.told("esc-fp-x4", known) == f"esc-fp-x4 has the weights {known.name}, trained on noise (w.pth)"
-    assert choosing.told("esc-fp-x4", None).startswith("esc-fp-x4 is untrained: no weights were named; ")
-    with pytest.raises(UserError, match=r"No weights 'esc-fp'. Did you mean"):
-        choose("esc-fp")
-    with pytest.raises(UserError, match=rf"The weights {known.name} fit esc-fp-x4, not esc-x4"):
+    assert choosing.told("asid-x4", known) == f"asid-x4 has the weights {known.name}, trained on noise (w.pth)"
+    assert choosing.told("asid-x4", None).startswith("asid-x4 is untrained: no weights were named; ")
+    with pytest.raises(UserError, match=r"No weights 'asid-x4-'. Did you mean"):
+        choose("asid-x4-")
+    with pytest.raises(UserError, match=rf"The weights {known.name} fit asid-x4, not esc-x4"):
         choosing.choose("esc-x4", known.name, home)
-    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--data", home)
-    ran = workbench("attention", "esc-fp-x4", *words, "--measure", "cka", "--json")
-    assert ran.code == 2  # b0's windows do not fit; the network was made and its weights were loaded before that
+    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--data", home, "--measure", "entropy")
+    ran = workbench("attention", "asid-x4", *words, "--json")
+    assert all(s["trained"] for s in json.loads(ran.out))
+    assert ran.err.startswith(f"asid-x4 has the weights {known.name}, trained on noise (w.pth); 16x16 pixels from")
+    again = workbench("attention", "asid-x4", *words, "--weights", "untrained", "--json")
+    assert "[1] a: 1 measures" in again.err
+    assert not any(s["trained"] for s in json.loads(again.out))
 
 
 def test_a_test_set_is_named_and_what_is_fed_is_told(folder, tmp_path):

@@ -152,7 +152,7 @@ def test_no_attention_is_found_where_the_catalogue_knows_of_none(model):
 
 @pytest.mark.parametrize("model", ["swinir-light", "esc", "hit-sng"])
 def test_maps_in_parts_are_the_windows_of_the_whole_one_after_the_other(model):
-    net, x = models.create(f"{model}-x4"), torch.rand(1, 3, 64, 64)
+    net, x = models.create(f"{model}-x4"), torch.rand(1, 3, 32, 64)
     (first, *_) = attention.layers(net)
     whole, parts = [], []
     attention.watch(net, x, lambda _, attn: whole.append(attn.clone()), only=[first])
