@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from workbench import attention, models, sidefiles, store
-from workbench.attention import measures, passes, pictures, reading, similarity, streaming, study
+from workbench import attention, models, sidefiles, store, testsets, weights
+from workbench.attention import choosing, measures, passes, pictures, reading, similarity, streaming, study
 from workbench.images import files
 from workbench.report import attention as report
 from workbench.spec import UserError
@@ -37,6 +37,10 @@ def picture(side=16, seed=0):
     return torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(seed))
 
 
+def images(path):
+    return pictures.find([path], path, 4)
+
+
 def found(subject, *names, x=None, **how):
     return streaming.measure(subject.model, picture() if x is None else x, subject.layers, measures.find(names), **how)
 
@@ -56,7 +60,7 @@ def test_streamed_figures_are_those_of_maps_kept_whole(swin):
     assert got.values["averaged"][0, 1] == pytest.approx(float(unit(a.map.mean(0), inner, dim=-1).mean()), abs=1e-6)
     assert got.values["js"][0, 2] == pytest.approx(float(similarity.jensen_shannon(a.map, b.map)), abs=1e-9)
     profiles = [similarity.profile(m, a.layer.geometry).mean(0) for m in (a.map.mean(0), inner)]
-    assert got.values["profile"][0, 1] == pytest.approx(similarity.profile_cosine(*profiles), abs=1e-6)
+    assert got.values["profile"][0, 1] == pytest.approx(float(similarity.profile_cosines(profiles)[0, 1]), abs=1e-6)
     assert np.allclose(got.profiles[1], profiles[1], atol=1e-7)
     hsic = similarity.independence([a.after[0], b.after[0]])
     assert got.values["cka"][0, 2] == pytest.approx(float(hsic[0, 1]), rel=1e-3)
@@ -70,10 +74,15 @@ def test_the_figures_do_not_depend_on_the_number_of_passes(swin):
     one = found(swin, *names, all_pairs=True)
     room = passes.beside(swin.layers, set(names), 16, 16) + 5 * passes.size(swin.layers[0], 16, 16)
     many = found(swin, *names, all_pairs=True, bound=room)
+    rows = streaming.Rows()  # with what another image left in it
+    found(swin, *names, x=picture(24, 1), rows=rows)
+    again = found(swin, "cosine", "cka", rows=rows)
     assert (one.passes, many.passes) == (1, 30)  # two sequences of 12, in 6 blocks of 2: 15 pairs of blocks each
     for name in names:
         assert np.array_equal(np.isnan(one.values[name]), np.isnan(many.values[name]))
         assert np.allclose(one.values[name], many.values[name], rtol=1e-4, atol=1e-6, equal_nan=True)
+    for name in again.values:
+        assert np.allclose(one.values[name], again.values[name], rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def test_every_pair_is_held_together_in_some_pass_and_no_pass_holds_more_than_the_bound(swin):
@@ -139,7 +148,7 @@ def test_a_nan_is_reported_with_its_layer_and_not_averaged_in(swin, folder, tmp_
     with torch.no_grad():
         broken.model.get_submodule("layers.3.residual_group.blocks.4.attn").qkv.bias[0] = float("nan")
     told = []
-    crops = pictures.crops([folder / "a.png"], 16, None)
+    crops = pictures.crops(images(folder / "a.png"), 16)
     (records,) = study.run(broken, crops, measures.find(["cosine", "averaged", "cka"]), tmp_path, tell=told.append)
     assert re.match(r"workbench: a: NaN in \d+ of the \d+ numbers of its map at g3.b4; it is left out", told[0])
     tables = reading.tables(broken, [records], tmp_path)
@@ -158,7 +167,7 @@ def test_a_nan_is_reported_with_its_layer_and_not_averaged_in(swin, folder, tmp_
 
 def test_a_run_goes_on_image_by_image(swin, folder, tmp_path, monkeypatch):
     wanted = measures.find(["cosine", "entropy"])
-    crops = list(pictures.crops(pictures.paths([folder]), 16, None))
+    crops = list(pictures.crops(images(folder), 16))
     whole = study.run(swin, crops, wanted, tmp_path / "whole", tell=lambda told: None)
     calls = []
     measure = streaming.measure
@@ -182,7 +191,7 @@ def test_a_run_goes_on_image_by_image(swin, folder, tmp_path, monkeypatch):
 
 
 def test_records_are_told_apart_by_what_they_depend_on(swin, folder):
-    one, two, _ = pictures.crops(pictures.paths([folder]), 16, None)
+    one, two, _ = pictures.crops(images(folder), 16)
     cosine, js = measures.find(["cosine", "js"])
     every = study.Subject(swin.variant, swin.model, swin.layers, None, all_pairs=True)
     trained = study.Subject(swin.variant, swin.model, swin.layers, "0" * 64)
@@ -229,7 +238,18 @@ def test_cka_of_many_images_is_a_ratio_of_sums():
 
 
 def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, folder, tmp_path):
-    words = ("attention", "swinir-light-x4", "--images", folder, "--crop", 16, "--records", tmp_path)
+    words = (
+        "attention",
+        "swinir-light-x4",
+        "--images",
+        folder,
+        "--crop",
+        16,
+        "--records",
+        tmp_path,
+        "--data",
+        tmp_path,
+    )
     ran = workbench(*words, "--measure", "cosine", "--measure", "entropy", "--json")
     assert ran.code == 0, ran.err
     shown = json.loads(ran.out)
@@ -248,7 +268,8 @@ def test_the_command_prints_every_pair_as_json_and_measures_once(workbench, fold
 
 
 def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folder, tmp_path):
-    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--results", tmp_path)
+    words = ("--images", folder / "a.png", "--crop", 16)
+    words = (*words, "--records", tmp_path, "--results", tmp_path, "--data", tmp_path)
     ran = workbench("attention", "swinir-light-x4", *words, "--measure", "js", "--measure", "averaged")
     assert ran.code == 0, ran.err
     assert ran.out.startswith("swinir-light-x4, untrained, 16x16 pixels from the 1 image; mean")
@@ -266,7 +287,7 @@ def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folde
 
 
 def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
-    crops = pictures.crops([folder / "a.png"], 16, None)
+    crops = pictures.crops(images(folder / "a.png"), 16)
     answers = study.run(swin, crops, measures.find(["profile"]), tmp_path, tell=lambda told: None)
     (table,) = reading.tables(swin, answers, tmp_path)
     profiles = reading.profiles(answers, tmp_path)
@@ -278,13 +299,51 @@ def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
     assert len(drawn.axes) == 3  # with the scale of colours
 
 
-def test_trained_weights_are_said_and_told_apart(workbench, folder, tmp_path):
+def test_trained_weights_are_said_by_file_by_name_and_by_default(workbench, folder, tmp_path):
     torch.manual_seed(3)
-    torch.save({"params": models.create("swinir-light-x4").state_dict()}, tmp_path / "w.pth")
-    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--measure", "entropy")
-    ran = workbench("attention", "swinir-light-x4", *words, "--weights", tmp_path / "w.pth", "--json")
+    torch.save({"params": models.create("asid-x4").state_dict()}, tmp_path / "w.pth")
+    home = tmp_path / "data"
+    (known,) = [weights.add(tmp_path / "w.pth", home, trained_on="noise")]
+
+    def choose(asked, home=home):
+        return choosing.choose("asid-x4", asked, home)
+
+    assert choose(str(tmp_path / "w.pth")).sha256 == choose(known.name).sha256 == choose(None).sha256 == known.sha256
+    assert choose("untrained") is choose(None, tmp_path / "nowhere") is None
+    assert choosing.told("asid-x4", known) == f"asid-x4 has the weights {known.name}, trained on noise (w.pth)"
+    assert choosing.told("asid-x4", None).startswith("asid-x4 is untrained: no weights were named; ")
+    with pytest.raises(UserError, match=r"No weights 'asid-x4-'. Did you mean"):
+        choose("asid-x4-")
+    with pytest.raises(UserError, match=rf"The weights {known.name} fit asid-x4, not esc-x4"):
+        choosing.choose("esc-x4", known.name, home)
+    words = ("--images", folder / "a.png", "--crop", 16, "--records", tmp_path, "--data", home, "--measure", "entropy")
+    ran = workbench("attention", "asid-x4", *words, "--json")
     assert all(s["trained"] for s in json.loads(ran.out))
-    assert workbench("attention", "swinir-light-x4", *words, "--json").err.startswith("[1] a: 1 measures")
+    assert ran.err.startswith(f"asid-x4 has the weights {known.name}, trained on noise (w.pth); 16x16 pixels from")
+    again = workbench("attention", "asid-x4", *words, "--weights", "untrained", "--json")
+    assert "[1] a: 1 measures" in again.err
+    assert not any(s["trained"] for s in json.loads(again.out))
+
+
+def test_a_test_set_is_named_and_what_is_fed_is_told(folder, tmp_path):
+    small = tmp_path / "set"
+    small.mkdir()
+    for name, side in (("large", 64), ("tiny", 40)):
+        files.write(
+            small / f"{name}.png", np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        )
+    testsets.add("mine", small, tmp_path)
+    found = pictures.find(["mine"], tmp_path, 4)
+    assert pictures.fed(found, 16) == "16x16 pixels from the LR (bicubic, x4) of 1 image of mine (too small: tiny)"
+    (crop,) = pictures.crops(found, 16)
+    assert crop.name == "large"
+    assert np.array_equal(crop.pixels, testsets.lows(files.read(small / "large.png"), 4, tmp_path / "other"))
+    with pytest.raises(UserError, match=r"large.png is too small for a crop of 32x32 .* x4 is 16x16. So is 1 more"):
+        pictures.large(found, 32)
+    with pytest.raises(UserError, match=r"No test set 'min'. Did you mean 'mine'"):
+        pictures.find(["min"], tmp_path, 4)
+    mixed = pictures.find([folder / "a.png", "mine"], tmp_path, 4)
+    assert pictures.fed(mixed, 16).startswith("16x16 pixels from images as they are and of LR (bicubic): 2 images of m")
 
 
 def test_layers_are_listed(workbench):
@@ -310,7 +369,7 @@ def test_layers_are_listed(workbench):
             ("swinir-light-x4", "--crop", "64", "--images", "FOLDER/a.png"),
             r"a.png is too small for a crop of 64x64 LR p",
         ),
-        (("swinir-light-x4", "--crop", "16", "--hr", "--images", "FOLDER/a.png"), r"its low resolution is 12x10"),
+        (("swinir-light-x4", "--crop", "16", "--hr", "--images", "FOLDER/a.png"), r"its low resolution at x4 is 12x10"),
         (("swinir-light-x4", "--images", "EMPTY"), r"No image in the folder .*\. Images are files whose names end in"),
         (("swinir-light-x4", "--images", "EMPTY/none.png"), r"Cannot read .*none.png: No such file"),
         (("swinir-light-x4", "--weights", "EMPTY/none.pth"), r"There is no checkpoint .*none.pth"),
@@ -320,7 +379,7 @@ def test_layers_are_listed(workbench):
 def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path, words, told):
     (tmp_path / "empty").mkdir()
     words = [w.replace("FOLDER", str(folder)).replace("EMPTY", str(tmp_path / "empty")) for w in words]
-    ran = workbench("attention", *words, "--records", tmp_path / "records")
+    ran = workbench("attention", *words, "--records", tmp_path / "records", "--data", tmp_path / "data")
     assert ran.code == 2
     assert re.search(told, ran.err.splitlines()[-1])
     assert ran.out == ""
@@ -328,7 +387,7 @@ def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path,
 
 def test_text_says_why_nothing_is_defined(tmp_path, folder):
     subject = study.subject("hit-srf-x4")
-    crops = pictures.crops([folder / "a.png"], 32, None)
+    crops = pictures.crops(images(folder / "a.png"), 32)
     answers = study.run(subject, crops, measures.find(["js"]), tmp_path, tell=lambda told: None)
     assert (answers[0][0].status, answers[0][0].values) == ("unsupported", ())
     told = report.text(reading.tables(subject, answers, tmp_path), "somehow")

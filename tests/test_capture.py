@@ -10,10 +10,7 @@ from workbench.attention.capture import find, shaped
 from workbench.models.parts.attention import MapPoint
 from workbench.spec import UserError
 
-WITH = sorted(
-    {v.model for v in models.VARIANTS.values()}
-    - {"mambair-light", "rdn", "rcan", "edsr-baseline", "carn", "carn-m", "imdn", "rfdn"}
-)
+WITH = sorted(models.attentive())
 REORDERED = ("hit-sir", "hit-sng", "hit-srf")  # their lean forward makes no map, and so takes sums in another order
 
 
@@ -146,7 +143,23 @@ def test_a_network_that_makes_no_maps_is_refused():
     net = models.create("esc-x4", attention="sdpa")
     with pytest.raises(UserError, match=r"no attention map of b0: only naive attention .* attention='naive'"):
         attention.watch(net, torch.rand(1, 3, 16, 16))
-    assert attention.layers(models.create("imdn-x4", device="meta")) == ()
+
+
+@pytest.mark.parametrize("model", sorted({v.model for v in models.VARIANTS.values()} - set(WITH)))
+def test_no_attention_is_found_where_the_catalogue_knows_of_none(model):
+    assert attention.layers(models.create(f"{model}-x4", device="meta")) == ()
+
+
+@pytest.mark.parametrize("model", ["swinir-light", "esc", "hit-sng"])
+def test_maps_in_parts_are_the_windows_of_the_whole_one_after_the_other(model):
+    net, x = models.create(f"{model}-x4"), torch.rand(1, 3, 32, 64)
+    (first, *_) = attention.layers(net)
+    whole, parts = [], []
+    attention.watch(net, x, lambda _, attn: whole.append(attn.clone()), only=[first])
+    attention.watch(net, x, lambda _, attn: parts.append(attn.clone()), only=[first], in_parts=True)
+    assert torch.allclose(torch.cat(parts), torch.cat(whole), atol=1e-6)
+    assert (len(parts) > len(whole)) == (model != "hit-sng")
+    assert not net.get_submodule(first.path).in_parts
 
 
 def test_a_layer_that_does_not_exist_is_refused_with_its_neighbours(net):

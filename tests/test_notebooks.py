@@ -1,10 +1,12 @@
 """Notebooks: committed without what a run leaves in them, with parameters, and running from end to end."""
 
 import json
+from pathlib import Path
 
 import nbformat
 import papermill
 import pytest
+import skimage
 from papermill.exceptions import PapermillExecutionError
 
 from workbench import environment, papers, reproduce
@@ -62,7 +64,25 @@ EXPECTED = {
 """What each prints, writes, and shows of pictures and tables, from two records."""
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_the_notebook_of_attention_shows_the_default_choice_of_every_picture(tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    folders = {"records": tmp_path / "records", "results": tmp_path / "results", "data": tmp_path / "data"}
+    parameters = {name: str(folder) for name, folder in folders.items()}
+    output = tmp_path / "executed" / "attention.ipynb"
+    photograph = str(Path(skimage.__file__).parent / "data" / "astronaut.png")
+    parameters |= {"models": ["asid-x4"], "measures": ["averaged"], "images": [photograph], "crop": 32}
+    reproduce.execute_notebook("attention", output, parameters)
+    assert "Traceback" not in output.read_text()
+    cells = json.loads(output.read_text())["cells"]
+    shown = {c["id"]: [o["data"] for o in c.get("outputs", []) if "data" in o] for c in cells}
+    for name in ("matrix", "neighbours", "query", "sharing", "fields"):
+        (data,) = shown[name]
+        assert data.keys() == {"image/png", "text/plain"}  # and no widget, of which nobody could choose
+    assert texts(output)[0].startswith("asid-x4 is untrained: no weights were named; ")
+    assert (folders["results"] / "tables" / "attention-asid-x4-untrained.csv").is_file()
+
+
+@pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem in EXPECTED], ids=lambda p: p.stem)
 def test_a_notebook_runs_from_end_to_end(path, tmp_path, make_record, filled, monkeypatch):
     monkeypatch.chdir(tmp_path)
     records = filled(make_record("esc-x4", values=(967_500,)), make_record("esc-x4", "macs", values=(149_190_176_000,)))

@@ -120,9 +120,9 @@ def test_a_profile_is_what_a_loop_over_queries_and_pixels_gathers(columns, cell)
 def test_profiles_of_two_window_sizes_compare_by_offset():
     small, large = torch.zeros(3, 3), torch.zeros(7, 7)
     small[1, 2] = large[3, 4] = 1  # both one pixel to the right
-    assert similarity.profile_cosine(small, large) == 1
+    assert float(similarity.profile_cosines([small, large])[0, 1]) == 1
     large[3, 4], large[3, 2] = 0, 1
-    assert similarity.profile_cosine(small, large) == 0
+    assert float(similarity.profile_cosines([small, large])[0, 1]) == 0
 
 
 def brute_hsic(x, y):
@@ -185,14 +185,18 @@ def test_permuted_heads_leave_matched_figures_alone():
 
 def test_windows_that_a_roll_filled_from_two_edges_are_left_out():
     shifted = Geometry("window", 4, 2, 2, 16, 16, softmax=True)
-    attn = maps(2 * 3, 2, 16, 16)
-    kept = similarity.inside(attn, shifted, 8, 12)
-    assert torch.equal(kept.flatten(0, 1), attn[:2])
-    assert torch.equal(similarity.inside(attn, WINDOW, 8, 12).flatten(0, 1), attn)
-    assert torch.allclose(similarity.average(kept), attn[:2].mean(0))
-    many = maps(12, 2, 16, 16)
-    kept = similarity.inside(many, shifted, 12, 16)
-    assert torch.allclose(similarity.average(kept), many[[0, 1, 2, 4, 5, 6]].mean(0))
+    assert similarity.inside(shifted, 8, 12, 0, 6) == [slice(0, 2)]  # of two rows of three windows
+    assert similarity.inside(WINDOW, 8, 12, 0, 6) == [slice(0, 6)]
+    many = maps(12, 2, 16, 16)  # three rows of four
+    kept = [0, 1, 2, 4, 5, 6]
+    whole = similarity.inside(shifted, 12, 16, 0, 12)
+    assert torch.allclose(similarity.summed(many, whole), many[kept].sum(0))
+    for cut in range(1, 12):
+        parts = [(0, cut), (cut, 12 - cut)]
+        found = [
+            [first + i for s in similarity.inside(shifted, 12, 16, first, n) for i in range(n)[s]] for first, n in parts
+        ]
+        assert found[0] + found[1] == kept
 
 
 # --- for which layers a measure is defined

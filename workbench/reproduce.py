@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,11 @@ from workbench.models.ablations import ABLATIONS
 from workbench.report import bounds, resolutions
 from workbench.spec import Claim, Record, Table, UserError
 
-NOTEBOOKS = ("efficiency", "ablations", "claims", "complexity")
+NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "complexity")
 """In the order in which they run: complexity last, which writes the site that shows what the others drew."""
+
+SLOW = ("attention",)
+"""Notebooks that run networks, and are left out where it has to be quick."""
 
 BOUND = "a100"
 """The device whose lower bounds stand beside printed latencies."""
@@ -52,7 +55,7 @@ def run(quick: bool, records: Path, results: Path) -> None:
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
     unanswered += _measure(open_, records, hands=hands)
-    _notebooks(records, results)
+    _notebooks([n for n in NOTEBOOKS if not (quick and n in SLOW)], records, results)
     known = store.read(records).newest()
     for table in tables:
         print(judge.summary(table, judge.judge(table, known)))
@@ -61,14 +64,14 @@ def run(quick: bool, records: Path, results: Path) -> None:
         raise SystemExit(code)
 
 
-def _notebooks(records: Path, results: Path) -> None:
+def _notebooks(names: Sequence[str], records: Path, results: Path) -> None:
     """Execute them, each in a process of its own, unless nothing changed of what they read or of what they wrote."""
     parameters = {"records": str(records), "results": str(results)}
-    of = made.inputs(records, NOTEBOOKS, parameters)
+    of = made.inputs(records, names, parameters)
     if made.stands(results, of):
         print("notebooks: nothing changed since they were executed", file=sys.stderr)
         return
-    for name in NOTEBOOKS:
+    for name in names:
         print(f"notebook: {name}", file=sys.stderr)
         execute_notebook(name, results / "report" / f"{name}.ipynb", parameters)
     made.note(results, of)

@@ -136,11 +136,13 @@ def watch(
     on_map: OnMap | None = None,
     on_features: OnFeatures | None = None,
     only: Collection[Layer] | None = None,
+    in_parts: bool = False,
 ) -> Tensor:
     """The network's output for x (B, 3, H, W); on the way, visitors get maps and features as they are made.
 
     A map is (B x windows, heads, N, M) and the network's own tensor: who wants it later copies it. HiT-SNG's n-gram
-    context is visited twice, once for each of its directions, every other layer once. Nothing is kept
+    context is visited twice, once for each of its directions, every other layer once; `in_parts`, as often as the lean
+    forward makes some windows of the map, the first ones first, which is as fast as the plain pass. Nothing is kept
     here but a block's input until its output is there, and that only where somebody wants features. The output is
     that of the plain forward to the last bit, unless the lean forward would have made no map at all (HiT-SR), where
     sums are taken in another order.
@@ -150,7 +152,11 @@ def watch(
     with ExitStack() as stack, torch.inference_mode():
         for layer in wanted:
             hook = _map_hook(layer, on_map, seen)
-            stack.callback(model.get_submodule(layer.path).register_forward_hook(hook).remove)
+            point = model.get_submodule(layer.path)
+            assert isinstance(point, MapPoint)
+            stack.callback(point.register_forward_hook(hook).remove)
+            stack.callback(setattr, point, "in_parts", False)
+            point.in_parts = in_parts
         for block in dict.fromkeys(layer.block for layer in wanted) if on_features else ():
             there = [layer for layer in wanted if layer.block == block]
             enter, leave = _feature_hooks(there, on_features)

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from workbench import interrupts, store
+from workbench import interrupts, models, store
 from workbench.images import metrics
 from workbench.spec import Record, UserError
 
@@ -97,9 +97,7 @@ def crop(found: Sequence[Layer]) -> int:
 def check(net: Network, found: Sequence[Layer], side: int, named: Sequence[str]) -> tuple[Layer, ...]:
     """The layers that are to be paired; refused is what has no attention, and a crop without two windows."""
     if not found:
-        from .study import attentive
-
-        raise UserError(f"{net.variant.name} has no attention; with attention: {', '.join(attentive())}.")
+        raise UserError(f"{net.variant.name} has no attention; with attention: {', '.join(models.attentive())}.")
     chosen = tuple(found) if not named else tuple(find(name, found) for name in dict.fromkeys(named))
     if len(chosen) < 2:
         raise UserError(

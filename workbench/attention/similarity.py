@@ -24,20 +24,42 @@ def cosines(maps: Sequence[Tensor], by_head: bool) -> Tensor:
     product of all rows, made unit vectors, with themselves; what rounding leaves of their length is divided out, so
     that a layer has exactly 1 with itself. A row of zeros, which no softmax makes, has NaN.
     """
-    layers, (windows, heads, rows, columns) = len(maps), maps[0].shape
-    step = max(1, CHUNK // (layers * heads * rows * columns))
-    size = layers * heads if by_head else layers
-    total = torch.zeros(size, size, dtype=torch.float64)
-    room = torch.empty(layers * min(step, windows) * maps[0][0].numel())  # one for all steps: fresh memory is slow
+    layers, (windows, *shape) = len(maps), maps[0].shape
+    step = max(1, CHUNK // (layers * math.prod(shape)))
+    room = torch.empty(layers, min(step, windows), *shape)  # one for all steps: fresh memory is slow
+    total = torch.zeros((), dtype=torch.float64)
     for first in range(0, windows, step):
-        shape = (layers, *maps[0][first : first + step].shape)  # (L, n, h, N, M)
-        x = room[: math.prod(shape)].view(shape)
+        x = room[:, : min(step, windows - first)]
         for unit, m in zip(x, maps, strict=True):
-            part = m[first : first + step]
-            torch.div(part, torch.linalg.vector_norm(part, dim=-1, keepdim=True), out=unit)
-        x = (x.transpose(1, 2) if by_head else x).reshape(size, -1)
-        total += x @ x.T
-    return _unit(total).view(layers, heads, layers, heads) if by_head else _unit(total)
+            unit_rows(m[first : first + step], unit)
+        total = total + _gram(x, by_head)
+    return _cosines(total, layers, by_head)
+
+
+def unit_rows(attn: Tensor, out: Tensor) -> None:
+    """A map with each row divided by its length."""
+    torch.div(attn, torch.linalg.vector_norm(attn, dim=-1, keepdim=True), out=out)
+
+
+def products(units: Tensor, by_head: bool) -> Tensor:
+    """`cosines` of maps (L, windows, h, N, M) whose rows have been made unit vectors."""
+    layers, _, *shape = units.shape
+    total = torch.zeros((), dtype=torch.float64)
+    for part in units.split(max(1, CHUNK // (layers * math.prod(shape))), dim=1):
+        total = total + _gram(part, by_head)
+    return _cosines(total, layers, by_head)
+
+
+def _gram(x: Tensor, by_head: bool) -> Tensor:  # (L, n, h, N, M) -> (L, L), or (L * h, L * h)
+    """Sums over n windows of the products of every two layers' rows."""
+    x = x.transpose(1, 2).flatten(0, 1).flatten(1) if by_head else x.flatten(1)
+    return (x @ x.T).double()
+
+
+def _cosines(gram: Tensor, layers: int, by_head: bool) -> Tensor:
+    own = gram.diagonal()
+    cosine: Tensor = gram / (own[:, None] * own).sqrt()
+    return cosine.view(layers, len(own) // layers, layers, -1) if by_head else cosine
 
 
 def averaged(averages: Sequence[Tensor]) -> Tensor:
@@ -52,12 +74,6 @@ def averaged(averages: Sequence[Tensor]) -> Tensor:
 def over_heads(by_head: Tensor) -> Tensor:  # (L, h, L, h) -> (L, L)
     """The mean over heads, each with the one of the same number."""
     return by_head.diagonal(dim1=1, dim2=3).mean(-1)
-
-
-def _unit(gram: Tensor) -> Tensor:
-    own = gram.diagonal()
-    cosine: Tensor = gram / (own[:, None] * own).sqrt()
-    return cosine
 
 
 def jensen_shannon(a: Tensor, b: Tensor, by_head: bool = False) -> Tensor:
@@ -83,27 +99,31 @@ def _bits(p: Tensor) -> Tensor:
     return nats / math.log(2)
 
 
-def inside(attn: Tensor, geometry: Geometry, height: int, width: int) -> Tensor:
-    """The windows of a map (windows, h, N, M) of one image, in two axes (., ., h, N, M), without those that a
-    roll filled from two edges of the image: the last row and column of shifted windows.
+def inside(geometry: Geometry, height: int, width: int, first: int, count: int) -> list[slice]:
+    """Of `count` windows of one image from the `first` one on, those that a roll did not fill from two edges of it.
 
-    There a mask, or in ELAN nothing, keeps apart what are no neighbours. They count in what compares the same windows
-    of two layers, and are left out of averages over windows, of which they would be a fifth on 64x64 pixels.
+    Of shifted windows these are all but the last row and column of the raster. There a mask, or in ELAN nothing, keeps
+    apart what are no neighbours. They count in what compares the same windows of two layers, and are left out of
+    averages over windows, of which they would be a fifth on 64x64 pixels.
     """
     side = geometry.window
     if side is None or not geometry.shift:
-        return attn[:, None]
-    return attn.view(-(-height // side), -(-width // side), *attn.shape[1:])[:-1, :-1]
+        return [slice(0, count)]
+    rows, columns = -(-height // side), -(-width // side)
+    found = []
+    for row in range(rows - 1):
+        start, end = max(row * columns, first), min((row + 1) * columns - 1, first + count)
+        if start < end:
+            found.append(slice(start - first, end - first))
+    return found
 
 
-def average(raster: Tensor) -> Tensor:
-    """A^avg (h, N, M): the mean over the windows of `inside`, a row of them at a time, so that none is copied."""
-    if raster.shape[1] == 1:
-        return raster[:, 0].mean(0)
-    total = raster[0].sum(0)
-    for row in raster[1:]:
-        total += row.sum(0)
-    return total / (raster.shape[0] * raster.shape[1])
+def summed(attn: Tensor, windows: Sequence[slice]) -> Tensor:
+    """The sum of a map (windows, h, N, M) over some of its windows, none of them copied; A^avg undivided."""
+    total = attn[windows[0]].sum(0)
+    for more in windows[1:]:
+        total += attn[more].sum(0)
+    return total
 
 
 def entropy(attn: Tensor) -> float:
@@ -160,14 +180,21 @@ def profile(average: Tensor, geometry: Geometry) -> Tensor:
     return out / w**2
 
 
-def profile_cosine(a: Tensor, b: Tensor) -> float:
-    """Cosine of two profiles (2w - 1, 2w - 1), the smaller one surrounded by zeros: no attention goes so far."""
-    side = max(a.shape[-1], b.shape[-1])
-    a, b = (torch.nn.functional.pad(p, ((side - p.shape[-1]) // 2,) * 4).flatten() for p in (a, b))
-    return float((a @ b) / ((a @ a) * (b @ b)).sqrt())
+def profile_cosines(profiles: Sequence[Tensor]) -> Tensor:
+    """Cosines of every two profiles (2w - 1, 2w - 1), the smaller ones surrounded by zeros: no attention goes so far.
+
+    (L, L), float64.
+    """
+    x = torch.stack([surrounded(p, max(p.shape[-1] for p in profiles)) for p in profiles]).flatten(1)
+    return _cosines(x @ x.T, len(x), by_head=False)
 
 
-def independence(features: Sequence[Tensor]) -> Tensor:
+def surrounded(profile: Tensor, side: int) -> Tensor:
+    """A profile with zeros around it, up to a side."""
+    return torch.nn.functional.pad(profile, ((side - profile.shape[-1]) // 2,) * 4)
+
+
+def independence(features: Tensor | Sequence[Tensor]) -> Tensor:
     """Debiased HSIC with linear kernels of features (n, C) of every pair of layers: (L, L), float64.
 
     Song et al.'s unbiased estimator of K = X X^T and L = Y Y^T, their diagonals taken out:
@@ -179,11 +206,15 @@ def independence(features: Sequence[Tensor]) -> Tensor:
     pixels, layers = features[0].shape[0], len(features)
     batches = max(1, pixels // BATCH)
     total = torch.zeros(layers, layers, dtype=torch.float64)
-    by_width = [[i for i, x in enumerate(features) if x.shape[1] == c] for c in sorted({x.shape[1] for x in features})]
+    if isinstance(features, Tensor):  # (L, n, C)
+        order, wide = torch.arange(layers), [features]
+    else:
+        widths = torch.tensor([x.shape[1] for x in features])
+        order = widths.argsort(stable=True).argsort()
+        wide = [torch.stack([x for x in features if x.shape[1] == c]) for c in widths.unique()]
     for batch in range(batches):
-        n = features[0][batch::batches].shape[0]
-        kernels = [_kernels(torch.stack([features[i][batch::batches] for i in those])) for those in by_width]
-        order = torch.tensor([i for those in by_width for i in those]).argsort()
+        kernels = [_kernels(x[:, batch::batches]) for x in wide]
+        n = kernels[0].shape[1]
         k = kernels[0] if len(kernels) == 1 else torch.cat(kernels)[order]  # (L, n, n)
         rows = k.sum(2).double()
         whole = rows.sum(1)

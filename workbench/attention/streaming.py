@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from . import similarity
 from .capture import Layer, watch
 from .measures import MEASURES, Measure, fitting, neighbours, why_not
 from .passes import BOUND, OF_AVERAGES, beside, plan
+from .rows import Rows
 
 Values = NDArray[np.float64]
 
@@ -46,8 +48,12 @@ def measure(
     wanted: Sequence[Measure],
     all_pairs: bool = False,
     bound: int = BOUND,
+    rows: Rows | None = None,
 ) -> Found:
-    """Every measure that is wanted of every pair of layers, for one crop x (1, 3, H, W)."""
+    """Every measure that is wanted of every pair of layers, for one crop x (1, 3, H, W).
+
+    Whoever measures several crops saves a tenth of the time with `rows` that they have in common.
+    """
     height, width = x.shape[-2:]
     count = len(layers)
     found = Found(tuple(layers), {}, left=fitting(layers, height, width))
@@ -57,14 +63,14 @@ def measure(
         shape = (count,) * (1 + m.pair) + ((heads, heads) if m.name.endswith("-matched") else ())
         found.values[m.name] = np.full(shape, np.nan)
     names = {m.name for m in wanted}
-    streams = _Streams(found, names, (height, width))
+    streams = _Streams(found, names, (height, width), rows or Rows())
     spent = beside(useful, names, height, width)
     for number, held in enumerate(plan(wanted, useful, height, width, bound - spent)):
         first = number == 0
+        streams.begin(held)
         _one_pass(model, x, useful if first else (), held, streams, first and "cka" in names)
         found.passes += 1
         _pairs(found, streams, held, wanted, all_pairs)
-        streams.maps.clear()
         if first:
             streams.finish()
     _share(found)
@@ -78,60 +84,117 @@ def _one_pass(
         if layer in streamed:
             streams.take(layer, attn)
         if layer in held:
-            streams.maps.setdefault(layer.name, []).append(attn)  # no forward writes over a map once it has passed
+            streams.hold(layer, attn)
 
-    watch(model, x, on_map, streams.features_of if cka else None)  # all of it, so that every pass takes the same sums
+    features = streams.features_of if cka else None
+    watch(model, x, on_map, features, in_parts=not streams.whole)  # all of it: every pass takes the same sums
+
+
+@dataclass
+class _Kept:
+    """What is kept of one layer's map while it passes."""
+
+    windows: int = 0
+    numbers: int = 0
+    bad: int = 0
+    """Numbers that are not finite."""
+    nan: bool = False
+    inner: int = 0
+    """Windows that averages are taken over; see `similarity.inside`."""
+    total: Tensor | None = None
+    """Their sum, (heads, N, M)."""
+    entropy: float = 0.0
+    """The sum of their entropies."""
 
 
 class _Streams:
     """What is kept of maps and features: averages, entropies, features; maps only while a pass holds them."""
 
-    def __init__(self, found: Found, names: Set[str], size: tuple[int, int]):
+    def __init__(self, found: Found, names: Set[str], size: tuple[int, int], rows: Rows):
         """`size`: height and width of the crop."""
         self.found = found
         self.size = size
+        self.rows = rows
         self.names = names
         self.index = {layer.name: i for i, layer in enumerate(found.layers)}
         self.maps: dict[str, list[Tensor]] = {}
-        self.averages: dict[str, list[Tensor]] = {}
+        self.kept: dict[str, _Kept] = {}
         self.features: dict[str, Tensor] = {}
+        self.room: Tensor | None = None
+        """All features, (blocks, pixels, C); None where they are not all of one size."""
+
+    @property
+    def whole(self) -> bool:
+        """Whether maps are held as they are, for distances; for cosines their unit rows do."""
+        return bool(self.names & {"js", "js-matched"})
+
+    def begin(self, held: Sequence[Layer]) -> None:
+        """A pass begins that holds the maps of some layers."""
+        self.maps.clear()
+        self.rows.begin([] if self.whole else list(_alike(MEASURES["cosine"], held)), *self.size)
+
+    def hold(self, layer: Layer, attn: Tensor) -> None:
+        """A map passes that is held until the end of the pass."""
+        if self.whole:
+            self.maps.setdefault(layer.name, []).append(attn)  # no forward writes over a map once it has passed
+        else:
+            self.rows.take(layer, attn)
 
     def take(self, layer: Layer, attn: Tensor) -> None:
-        """A map passes. Layers that share one have one, so the first speaks for them."""
+        """A map passes, or some windows of it. Layers that share one have one, so the first speaks for them."""
         if layer.shares:
             return
-        if layer.geometry.rows is None or layer.geometry.kind in ("channel", "category"):
-            attn, average = attn[:, None], attn.sum(dtype=torch.float64)  # only to see whether it is finite
-        else:
-            attn = similarity.inside(attn, layer.geometry, *self.size)
-            average = similarity.average(attn)
-        if not torch.isfinite(average).all():
-            bad = attn[~torch.isfinite(attn)]
-            what = "NaN" if bad.isnan().any() else "infinite numbers"
-            self.found.broken[layer.name] = f"{what} in {len(bad)} of the {attn.numel()} numbers of its map"
+        kept = self.kept.setdefault(layer.name, _Kept())
+        geometry, first = layer.geometry, kept.windows
+        kept.windows += len(attn)
+        kept.numbers += attn.numel()
+        placed = geometry.rows is not None and geometry.kind not in ("channel", "category")
+        inner = similarity.inside(geometry, *self.size, first, len(attn)) if placed else [slice(None)]
+        if not inner:
             return
-        if self.names & set(OF_AVERAGES):
-            self.averages.setdefault(layer.name, []).append(average)
-        if "entropy" in self.names and layer.geometry.softmax:
-            value, at = similarity.entropy(attn.flatten(0, 1)), self.index[layer.name]
-            before = self.found.values["entropy"][at]
-            self.found.values["entropy"][at] = value if np.isnan(before) else (before + value) / 2
+        total = similarity.summed(attn, inner) if placed else attn.sum(dtype=torch.float64)
+        if not math.isfinite(total.sum()) and not torch.isfinite(total).all():  # one sum is cheaper than a look at all
+            bad = attn[~torch.isfinite(attn)]
+            kept.bad += len(bad)
+            kept.nan |= bool(bad.isnan().any())
+        if kept.bad:
+            what = "NaN" if kept.nan else "infinite numbers"
+            self.found.broken[layer.name] = f"{what} in {kept.bad} of the {kept.numbers} numbers of its map"
+            return
+        inner_windows = sum(len(attn[part]) for part in inner)
+        if placed and self.names & set(OF_AVERAGES):
+            kept.total = total if kept.total is None else kept.total.add_(total)
+        if "entropy" in self.names and geometry.softmax:
+            kept.entropy += sum(similarity.entropy(attn[part]) * len(attn[part]) for part in inner)
+        kept.inner += inner_windows
 
     def features_of(self, layer: Layer, before: Tensor, after: Tensor) -> None:
-        if layer.block not in self.features:
-            self.features[layer.block] = after[0].clone()
+        if layer.block in self.features:
+            return
+        if not self.features:
+            blocks = len({layer.block for layer in self.found.layers})
+            self.room = self.rows.features(blocks, *after.shape[1:])
+        if self.room is not None and after.shape[1:] != self.room.shape[1:]:
+            self.room = None
+        to = torch.empty_like(after[0]) if self.room is None else self.room[len(self.features)]
+        self.features[layer.block] = to.copy_(after[0])
 
     def finish(self) -> None:
         """What the first pass has gathered becomes values."""
         layers, values = self.found.layers, self.found.values
         if self.features:
             blocks = list(self.features)
-            hsic = similarity.independence(list(self.features.values())).numpy()
+            features = list(self.features.values()) if self.room is None else self.room
+            hsic = similarity.independence(features).numpy()
             at = [blocks.index(layer.block) for layer in layers]
             values["cka"][:] = hsic[np.ix_(at, at)]
             self.features.clear()
-        averages = {name: torch.stack(parts).mean(0) for name, parts in self.averages.items()}
-        self.averages.clear()
+        kept = {name: one for name, one in self.kept.items() if name not in self.found.broken and one.inner}
+        self.kept.clear()
+        averages = {name: one.total / one.inner for name, one in kept.items() if one.total is not None}
+        for layer in layers if "entropy" in values else ():
+            if layer.name in kept and layer.geometry.softmax:
+                values["entropy"][self.index[layer.name]] = kept[layer.name].entropy / kept[layer.name].inner
         known = [layer for layer in layers if layer.name in averages]
         for name in ("distance", "diagonal") if averages else ():
             for layer in known if name in values else ():
@@ -151,11 +214,11 @@ class _Streams:
     def _profiles(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
         profiles = {x.name: similarity.profile(averages[x.name].mean(0, keepdim=True), x.geometry)[0] for x in known}
         self._keep(profiles)
-        for a, b in combinations_with_replacement(known, 2):
-            if why_not(MEASURES["profile"], a, b) is None:
-                one = similarity.profile_cosine(profiles[a.name], profiles[b.name]) if a is not b else 1.0
-                i, j = self.index[a.name], self.index[b.name]
-                self.found.values["profile"][[i, j], [j, i]] = one
+        for group in _alike(MEASURES["profile"], known):
+            at = [self.index[layer.name] for layer in group]
+            self.found.values["profile"][np.ix_(at, at)] = similarity.profile_cosines(
+                [profiles[layer.name] for layer in group]
+            ).numpy()
 
     def _keep(self, profiles: Mapping[str, Tensor]) -> None:
         """All profiles in one array, the smaller ones surrounded by zeros."""
@@ -165,7 +228,7 @@ class _Streams:
         kept = np.full((len(self.index), side, side), np.nan)
         for layer in self.found.layers:
             if (p := profiles.get(layer.shares or layer.name)) is not None:
-                kept[self.index[layer.name]] = torch.nn.functional.pad(p, ((side - p.shape[-1]) // 2,) * 4).numpy()
+                kept[self.index[layer.name]] = similarity.surrounded(p, side).numpy()
         self.found.profiles = kept
 
 
@@ -194,13 +257,17 @@ def _pairs(found: Found, streams: _Streams, held: Sequence[Layer], wanted: Seque
     sound = [layer for layer in held if layer.name not in found.broken]
     names = [m.name for m in wanted]
     by_head = "cosine-matched" in names
-    for group in _alike(MEASURES["cosine"], sound) if {"cosine", "cosine-matched"} & set(names) else ():
-        at = [streams.index[layer.name] for layer in group]
-        gram = similarity.cosines([maps[layer.name] for layer in group], by_head)
+    grams = {} if streams.whole else streams.rows.cosines(by_head)
+    if streams.whole and {"cosine", "cosine-matched"} & set(names):
+        groups = map(tuple, _alike(MEASURES["cosine"], sound))
+        grams = {group: similarity.cosines([maps[x.name] for x in group], by_head) for group in groups}
+    for group, gram in grams.items():
+        good = [k for k, layer in enumerate(group) if layer in sound]
+        at = [streams.index[group[k].name] for k in good]
         if by_head:
-            _fill(found.values, "cosine", at, gram)
+            _fill(found.values, "cosine", at, gram[good][:, :, good])
         else:
-            found.values["cosine"][np.ix_(at, at)] = gram.numpy()
+            found.values["cosine"][np.ix_(at, at)] = gram[good][:, good].numpy()
     for m in wanted:
         if m.name not in ("js", "js-matched"):
             continue

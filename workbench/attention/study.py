@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from workbench import environment, interrupts, models, sidefiles, store
 from workbench.spec import Record, Status, UserError
+from workbench.weights import Weights
 
 from . import passes, streaming
 from .capture import Layer, layers
 from .measures import MEASURES, VERSION, Measure, neighbours, why_not
 from .pictures import Crop
+from .rows import Rows
 from .settling import settled
 
 PROBE = "attention"
@@ -44,6 +45,8 @@ class Subject:
     """The hash of the file; None for an untrained network."""
     all_pairs: bool = False
     """Whether costly measures are taken of all pairs, not of neighbours only."""
+    pixels: tuple[float, float] | None = None
+    """Black and white as the weights want them, where that is not as the model's others do."""
 
     @property
     def trained(self) -> bool:
@@ -58,25 +61,17 @@ class Subject:
         return weights | said
 
 
-def subject(variant: str, weights: Path | None = None, all_pairs: bool = False) -> Subject:
-    """A network by name, with trained weights if a file of them is given; one without attention is refused."""
-    models.find(variant)
+def subject(variant: str, weights: Weights | None = None, all_pairs: bool = False) -> Subject:
+    """A network by name, with trained weights if some are given; one without attention is refused."""
+    if models.find(variant).model not in (known := models.attentive()):
+        raise UserError(f"{variant} has no attention; with attention: {', '.join(known)}.")
     torch.manual_seed(SEED)
     model = models.create(variant)
     found = layers(model)
-    if not found:
-        raise UserError(f"{variant} has no attention; with attention: {', '.join(attentive())}.")
-    digest = None
-    if weights is not None:
-        models.load_checkpoint(model, weights)
-        digest = hashlib.sha256(weights.read_bytes()).hexdigest()
-    return Subject(variant, model, found, digest, all_pairs)
-
-
-def attentive() -> list[str]:
-    """The models that have attention."""
-    names = dict.fromkeys(v.model for v in models.VARIANTS.values())
-    return [name for name in names if layers(models.create(f"{name}-x4", device="meta"))]
+    if weights is None:
+        return Subject(variant, model, found, None, all_pairs)
+    models.load_checkpoint(model, weights.path)
+    return Subject(variant, model, found, weights.sha256, all_pairs, weights.pixels)
 
 
 def run(
@@ -90,14 +85,14 @@ def run(
 ) -> list[list[Record]]:
     """The records of every measure, image by image; what a record answers already is not measured again."""
     known = {} if force else store.read(folder).newest()
-    answers, near = [], dict[str, float]()
+    answers, near, rows = [], dict[str, float](), Rows()
     with store.Writer(folder) as writer:
         writer.check()
         for number, crop in enumerate(crops, start=1):
             identities = {m.name: _identity(subject, m, crop) for m in wanted}
             missing = [m for m in wanted if not _stands(known.get(identities[m.name]))]
             if missing:
-                found = _measure(subject, crop, missing, bound)
+                found = _measure(subject, crop, missing, bound, rows)
                 fresh = [_record(subject, crop, m, found, folder) for m in missing]
                 interrupts.check()
                 writer.append(fresh)
@@ -123,12 +118,16 @@ def _identity(subject: Subject, measure: Measure, crop: Crop) -> str:
     return store.identity(subject.variant, PROBE, VERSION, subject.conditions(measure, crop))
 
 
-def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int) -> streaming.Found:
-    black, white = models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
+def _measure(subject: Subject, crop: Crop, wanted: Sequence[Measure], bound: int, rows: Rows) -> streaming.Found:
+    x = input_of(subject, crop)
+    return streaming.measure(subject.model, x, subject.layers, wanted, subject.all_pairs, bound, rows)
+
+
+def input_of(subject: Subject, crop: Crop) -> Tensor:  # (1, 3, H, W)
+    """A crop in the range that the network was trained on."""
+    black, white = subject.pixels or models.PIXELS.get(models.find(subject.variant).model, (0.0, 1.0))
     x = torch.from_numpy(crop.pixels).permute(2, 0, 1)[None].float() / 255
-    return streaming.measure(
-        subject.model, black + (white - black) * x, subject.layers, wanted, subject.all_pairs, bound
-    )
+    return black + (white - black) * x
 
 
 def _tell_near(subject: Subject, took: Mapping[str, float], tell: Callable[[str], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,9 @@ from torch import Tensor, nn
 from workbench import environment, interrupts, models, store
 from workbench.images import files, resize
 from workbench.spec import Record, UserError, Variant
+from workbench.weights import Weights
+
+from .pictures import Picture, large
 
 SEED = 0
 """Of the weights of an untrained network."""
@@ -36,6 +38,8 @@ class Network:
     model: nn.Module
     weights: str | None
     """None for an untrained network."""
+    pixels: tuple[float, float] | None = None
+    """Black and white as its weights want them, where that is not as the model's others do."""
 
     @property
     def trained(self) -> bool:
@@ -49,7 +53,7 @@ class Network:
     @property
     def range(self) -> tuple[float, float]:
         """Black and white, as this network was trained to see them."""
-        return models.PIXELS.get(self.variant.model, (0.0, 1.0))
+        return self.pixels or models.PIXELS.get(self.variant.model, (0.0, 1.0))
 
     def given(self, image: Image) -> Tensor:  # (1, 3, H, W)
         black, white = self.range
@@ -89,35 +93,30 @@ class Trial:
     """What a figure depends on beside network and image."""
 
 
-def network(name: str, weights: Path | None = None) -> Network:
-    """A network by name, with trained weights if a file of them is given; untrained ones are drawn from one seed."""
+def network(name: str, weights: Weights | None = None) -> Network:
+    """A network by name, with trained weights if some are given; untrained ones are drawn from one seed."""
     variant = models.find(name)
     torch.manual_seed(SEED)
     model = models.create(name).requires_grad_(False)
     if weights is None:
         return Network(variant, model, None)
-    models.load_checkpoint(model, weights)
-    return Network(variant, model, hashlib.sha256(weights.read_bytes()).hexdigest())
+    models.load_checkpoint(model, weights.path)
+    return Network(variant, model, weights.sha256, weights.pixels)
 
 
-def middles(paths: Sequence[Path], side: int, scale: int) -> list[Image]:
-    """The middle of each image, `side` LR pixels wide and high, from the MATLAB bicubic of the whole."""
+def middles(images: Sequence[Picture], side: int, scale: int) -> list[Image]:
+    """The middle of each image that is large enough, `side` LR pixels wide and high, from the bicubic of the whole."""
     if side < 1:
         raise UserError(f"--crop was given {side}; a crop has at least 1 LR pixel a side, better 64.")
     found = []
-    for path in paths:
-        hr = resize.cropped(files.read(path), scale)
-        lr = resize.low(hr, scale)
+    for picture in large(images, side)[0]:
+        hr = resize.cropped(picture.read(), scale)
+        lr = picture.low(hr)
         height, width = lr.shape[:2]
-        if min(height, width) < side:
-            raise UserError(
-                f"{path} is too small for a crop of {side}x{side} LR pixels: its low resolution at x{scale} is"
-                f" {width}x{height}. Take larger images, or --crop {min(height, width)}."
-            )
         top, left = (height - side) // 2, (width - side) // 2
         own = hr[top * scale : (top + side) * scale, left * scale : (left + side) * scale]
         part = lr[top : top + side, left : left + side]
-        found.append(Image(path.stem, np.ascontiguousarray(own), np.ascontiguousarray(part)))
+        found.append(Image(picture.name, np.ascontiguousarray(own), np.ascontiguousarray(part)))
     return found
 
 

@@ -4,28 +4,28 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from workbench.spec import UserError
 
-from .options import Commands, Json, Records, Results, listing, print_json
+from .options import Commands, Data, Json, Records, Results, Trained, listing, print_json
 
 
 def attention(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A variant with attention, such as swinir-light-x4.")],
     images: Annotated[
-        list[Path] | None, typer.Option("--images", metavar="DIR|FILE", help="Repeatable [five photographs].")
+        list[str] | None,
+        typer.Option(
+            "--images", metavar="SET|DIR|FILE", help="A test set, or LR images; repeatable [five photographs]."
+        ),
     ] = None,
     measure: Annotated[
         list[str] | None, typer.Option("--measure", metavar="M", help="Repeatable [all but the matched ones].")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Trained weights [none: untrained].")
-    ] = None,
-    hr: Annotated[bool, typer.Option("--hr", help="The images are HR: feed their bicubic LR.")] = False,
+    weights: Trained = None,
+    hr: Annotated[bool, typer.Option("--hr", help="Files are HR, as test sets are: feed their bicubic LR.")] = False,
     crop: Annotated[int | None, typer.Option("--crop", help="Side of the middle that is fed, in LR pixels.")] = None,
     all_pairs: Annotated[bool, typer.Option("--all-pairs", help="Jensen-Shannon too of all, not neighbours.")] = False,
     memory: Annotated[str, typer.Option("--memory", help="Bound on what it takes beside the forward pass.")] = "1GiB",
@@ -33,16 +33,19 @@ def attention(
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
     records: Records = None,
     results: Results = None,
+    data: Data = None,
     as_json: Json = False,
 ) -> int | None:
     """Compare the attention maps and features of a network's layers; pictures and CSV go to the results."""
-    from workbench import fits, models, store
-    from workbench.attention import measures, pictures, reading, study
+    from workbench import fits, models, store, testsets
+    from workbench.attention import choosing, measures, pictures, reading, study
     from workbench.report import attention as report
 
     wanted = measures.find(measure or measures.DEFAULT)
     room = fits.size(memory, "--memory")
-    subject = study.subject(name, weights, all_pairs)
+    home = data or testsets.default()
+    chosen = choosing.choose(name, weights, home)
+    subject = study.subject(name, chosen, all_pairs)
     if layers:
         rows = [{"name": x.name, "label": x.label, "shares": x.shares} | asdict(x.geometry) for x in subject.layers]
         listing(rows, as_json, ("label", "kind", "window", "heads", "rows", "columns", "shares"))
@@ -53,16 +56,15 @@ def attention(
         )
     side = crop or measures.side(subject.layers)
     measures.check(name, subject.layers, side, side)
-    files = pictures.paths(images or [])
-    scale = models.find(name).scale if hr else None
+    found = pictures.find(images or [], home, models.find(name).scale, hr)
+    fed = pictures.fed(found, side)
+    print(f"{choosing.told(name, chosen)}; {fed}", file=sys.stderr)
     folder = records or store.default()
-    answers = study.run(subject, pictures.crops(files, side, scale), wanted, folder, room, force)
+    answers = study.run(subject, pictures.crops(found, side), wanted, folder, room, force)
     tables = reading.tables(subject, answers, folder)
     if as_json:
         print_json(report.as_objects(tables))
     else:
-        low = f"LR (bicubic, x{scale}) of " if scale else ""
-        fed = f"{side}x{side} pixels from the {low}{len(files)} image{'s' * (len(files) > 1)}"
         sys.stdout.write(report.text(tables, fed))
         written = report.write(tables, reading.profiles(answers, folder), results or folder.parent)
         print(f"written: {written[0]}, and pictures beside {written[-1]}")

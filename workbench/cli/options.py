@@ -61,6 +61,10 @@ Arguments = Annotated[
     list[str] | None, typer.Option("--arg", metavar="KEY=VALUE", help="For its constructor; repeatable: dim=64.")
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds that a network of your own may take [1800].")]
+Trained = Annotated[
+    str | None,
+    typer.Option("--weights", metavar="NAME|FILE", help="Trained weights, or `untrained` [yours, if you have some]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 

@@ -42,6 +42,8 @@ class Family:
     name: str
     paper: str
     models: tuple[str, ...]
+    attends: bool = True
+    """Whether its networks make attention maps."""
 
 
 FAMILIES = (
@@ -53,14 +55,14 @@ FAMILIES = (
     Family("srformer", "SRFormer (ICCV 2023)", ("srformer-light",)),
     Family("elan", "ELAN (ECCV 2022)", ("elan-light",)),
     Family("atd", "ATD (CVPR 2024)", ("atd-light",)),
-    Family("mambair", "MambaIR (ECCV 2024)", ("mambair-light",)),
+    Family("mambair", "MambaIR (ECCV 2024)", ("mambair-light",), attends=False),
     Family("mambairv2", "MambaIRv2 (CVPR 2025)", ("mambairv2-light",)),
-    Family("rdn", "RDN (CVPR 2018)", ("rdn",)),
-    Family("rcan", "RCAN (ECCV 2018)", ("rcan",)),
-    Family("edsr", "EDSR (CVPRW 2017)", ("edsr-baseline",)),
-    Family("carn", "CARN (ECCV 2018)", ("carn", "carn-m")),
-    Family("imdn", "IMDN (ACM MM 2019)", ("imdn",)),
-    Family("rfdn", "RFDN (ECCVW 2020)", ("rfdn",)),
+    Family("rdn", "RDN (CVPR 2018)", ("rdn",), attends=False),
+    Family("rcan", "RCAN (ECCV 2018)", ("rcan",), attends=False),
+    Family("edsr", "EDSR (CVPRW 2017)", ("edsr-baseline",), attends=False),
+    Family("carn", "CARN (ECCV 2018)", ("carn", "carn-m"), attends=False),
+    Family("imdn", "IMDN (ACM MM 2019)", ("imdn",), attends=False),
+    Family("rfdn", "RFDN (ECCVW 2020)", ("rfdn",), attends=False),
 )
 
 VARIANTS: dict[str, Variant] = {
@@ -81,6 +83,11 @@ ABLATED: dict[str, Variant] = {
     for scale in SCALES
 }
 """Networks that no paper published, beside the catalogue: `ablations.py` says what each changes."""
+
+
+def attentive() -> list[str]:
+    """The models that make attention maps."""
+    return [model for family in FAMILIES if family.attends for model in family.models]
 
 
 def find(name: str | Variant, asked: own.Asked | None = None) -> Variant:

@@ -74,7 +74,7 @@ class WindowAttention(nn.Module):
 
         if self.attention != "naive" or not self.lean or torch.is_grad_enabled():
             return some(q, k, v)
-        for slab in slabs(q, len(q), self.heads * self.window**4, whole=self.map.watched):
+        for slab in slabs(q, len(q), self.heads * self.window**4, whole=self.map.whole):
             q[slab] = some(q[slab], k[slab], v[slab])  # a map of 1024x1024 a head: few windows at a time, over q
         return q
 

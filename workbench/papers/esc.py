@@ -139,7 +139,7 @@ def _by_flash(id: str, what: str, printed: str, column: str) -> Claim:
 
 
 def _repeats(id: str, what: str, printed: str) -> Claim:
-    needs = "trained weights of SwinIR-light: workbench attention swinir-light-x2 --weights FILE"
+    needs = "trained weights: workbench weights fetch swinir-light-x2-div2k, then workbench attention swinir-light-x2"
     return Claim(id, "ESC", what, printed, "about", "%", TABLE2.id, needs=needs)
 
 

@@ -119,6 +119,16 @@ def _styled(draw: Callable[..., matplotlib.figure.Figure], *what: Any) -> matplo
         return draw(*what)
 
 
+def styled_heatmap(table: Table) -> matplotlib.figure.Figure:
+    """`heatmap` in the style of all pictures."""
+    return _styled(heatmap, table)
+
+
+def styled_curves(tables: Sequence[Table]) -> matplotlib.figure.Figure:
+    """`curves` of what has figures, in the style of all pictures."""
+    return _styled(curves, _drawable(tables))
+
+
 def heatmap(table: Table) -> matplotlib.figure.Figure:
     """Layer by layer; grey where two layers cannot be compared."""
     import matplotlib as mpl

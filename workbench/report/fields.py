@@ -71,7 +71,8 @@ def draw(found: Fields) -> matplotlib.figure.Figure:
         areas = ", ".join(f"{f.value:.0f} ({f.measure[5:]} %)" for f in found.figures if f.measure.startswith("area"))
         index = next(f.value for f in found.figures if f.measure == "diffusion")
         canvas.suptitle(
-            f"{found.title}: LR pixels that hold the centre's gradient energy: {areas}; diffusion index {index:.1f}",
+            f"{found.title}: LR pixels that hold the centre's gradient energy: {areas};"
+            f"{chr(10) if shown < 2 else ' '}diffusion index {index:.1f}",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
         return canvas

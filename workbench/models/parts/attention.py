@@ -56,11 +56,18 @@ class MapPoint(nn.Module):
         """Whether its map is the last one before it that was handed on under that name, and not made here."""
         self.masked = masked and shift > 0
         """Whether keys from beyond the image's edge, which the roll brought near, are masked."""
+        self.in_parts = False
+        """Whether who waits for the map takes it as a lean forward makes it, some windows at a time."""
 
     @property
     def watched(self) -> bool:
         """Whether someone waits for the map, so that a forward which needs none must make it."""
         return bool(self._forward_hooks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether someone waits for all windows of the map at once."""
+        return self.watched and not self.in_parts
 
     def forward(self, attn: Tensor) -> Tensor:
         return attn

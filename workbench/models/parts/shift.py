@@ -74,7 +74,7 @@ class Block(nn.Module):
         if width == self.window and not self.shift:
             out = out.clone()  # a raster of one window across is cut without a copy
         count, tokens = out.shape[:2]
-        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.watched):
+        for slab in slabs(x, count, self.heads * tokens * tokens // self.cell**2, whole=self.whole):
             self.add_to(out[slab], self.stored_mask(b, height, width, slab))
         out = merge(out, self.window, height, width)
         out = self.roll(out, self.shift)
@@ -88,10 +88,10 @@ class Block(nn.Module):
             windows += self.mlp(self.norm2(windows))
 
     @property
-    def watched(self) -> bool:
+    def whole(self) -> bool:
         point = self.attn.map
         assert isinstance(point, MapPoint)
-        return point.watched
+        return point.whole
 
     def roll(self, x: Tensor, by: int) -> Tensor:  # (B, H, W, C)
         return x.roll((by, by), (1, 2)) if by else x
