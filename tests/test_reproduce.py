@@ -18,6 +18,8 @@ def quiet(monkeypatch):
     """One small table, nothing timed, and notebooks that are noted and not run: they have tests of their own."""
     executed = []
     monkeypatch.setattr(papers, "TABLES", {SMALL.id: SMALL})
+    one = replace(papers.FIGURES["esc-resolution"], columns=("flops_g",), modifiers=("hr360p",))
+    monkeypatch.setattr(papers, "FIGURES", {one.id: one})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda name, output, parameters: executed.append(name))
     monkeypatch.setattr(reproduce, "timed", lambda *_: [])
     return executed
@@ -122,7 +124,9 @@ def test_it_measures_what_is_missing_runs_the_notebooks_and_sums_up(workbench, q
     assert "FLOPs: 2/2 reproduced; Params: 2/2 reproduced\n" in first.out
     assert f"written: {tmp_path / 'results' / 'tables'}, " in first.out
     measured = store.read(tmp_path / "records").records
-    assert len(measured) == len(execute.missing(reproduce.needed(SMALL, quick=False), {}))
+    beyond = reproduce.drawn([SMALL])
+    assert [str(r) for r in beyond] == ["macs of esc-fp-x4 under esc+hr360p"]
+    assert len(measured) == len(execute.missing(reproduce.needed(SMALL, quick=False) + beyond, {}))
     again = workbench(*words)
     assert (again.code, again.out) == (0, first.out)
     assert "measure: 0 missing of " in again.err
