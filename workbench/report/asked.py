@@ -21,6 +21,8 @@ def chosen(figure: Figure, table: Table, scales: Sequence[int], costs: Sequence[
         if missing := sorted(set(scales) - set(there)):
             known = ", ".join(f"x{s}" for s in there)
             raise UserError(f"Figure {figure.id} has no scale x{missing[0]}; {table.id}, which it shows, has {known}.")
+        if figure.kind == "resolution" and len(set(scales)) > 1:
+            raise UserError(f"Figure {figure.id} shows one scale; --scale was given {len(set(scales))} of them.")
         ordered = tuple(sorted(set(scales)))
         figure = replace(figure, scales=ordered)
         names += [f"x{s}" for s in ordered]

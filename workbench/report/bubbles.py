@@ -57,10 +57,8 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
     said = [f"circles: printed in {table.source}"]
     if any(c.estimate is not None for c in every):
         planned = [c.estimate / c.reported - 1 for c in every if c.estimate and c.reported]
-        said.append(
-            f"dashed: {area.title.lower()} planned here without the device ({len(planned)} of {len(every)}, "
-            f"{min(planned):+.1%} to {max(planned):+.1%})".replace("-", "−")
-        )
+        there = f"{len(planned)} of {len(every)}, {looks.spread(planned)}"
+        said.append(f"dashed: {area.title.lower()} planned here without the device ({there})")
     if any(c.measured is not None for m in shown.values() for f in m.values() for c in (f[x.id], f[y.id])):
         said.append("+: measured here")
     looks.foot(canvas, [], [*said, *looks.told(left_out)])

@@ -80,7 +80,7 @@ def told(left_out: Sequence[Cell]) -> list[str]:
 def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
     """The legend at the foot of a figure, and above its entries what has to be said of where the figures come from."""
     wide = canvas.get_size_inches()[0]
-    lines = textwrap.wrap("; ".join(sentences), int(17 * wide))
+    lines = textwrap.wrap("; ".join(sentences), int(17 * wide), break_on_hyphens=False)
     columns = max(1, min(len(handles), int(wide / 1.6)))
     canvas.legend(
         handles=handles, loc="outside lower left", ncols=columns, fontsize=8, handletextpad=0.4, alignment="left",
@@ -88,10 +88,16 @@ def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
     )  # fmt: skip
 
 
+def spread(off: Sequence[float]) -> str:
+    """From the lowest difference to the highest: `−0.8 % to +0.3 %`."""
+    return f"{min(off):+.1%} to {max(off):+.1%}".replace("-", "−").replace("%", " %")
+
+
 def agreement(shown: Sequence[Cell]) -> list[str]:
     """How many printed costs were counted, measured or planned here too, and how far off that is."""
     off = [c.difference for c in shown if c.difference is not None]
     if not off:
         return []
-    ends = f"{min(off):+.1%} to {max(off):+.1%}".replace("-", "−").replace("%", " %")
-    return [f"of {len(shown)} costs {len(off)} were found here too, by their verdicts' protocols: {ends} of printed"]
+    return [
+        f"of {len(shown)} costs {len(off)} were found here too, by their verdicts' protocols: {spread(off)} of printed"
+    ]

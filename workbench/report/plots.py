@@ -124,7 +124,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     low, high = panels[0].get_xlim()
     edge = max(abs(low), abs(high), 0.2)
     panels[0].set_xlim(-edge, edge)
-    panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
     _legend(canvas, columns)
     canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
     return canvas

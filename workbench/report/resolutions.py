@@ -58,6 +58,12 @@ def read(figure: Figure, table: Table, known: Mapping[str, Record]) -> dict[str,
     return found
 
 
+def _answered(wanted: tuple[str, str, str], known: Mapping[str, Record]) -> bool:
+    name, named, way = wanted
+    record = here.answer(name, int(name.rpartition("-x")[2]), named, way, known)
+    return record is not None and record.status == "ok"
+
+
 def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str, Record]) -> matplotlib.figure.Figure:
     """A panel for each cost, a line for each method: operations for every pixel made, memory for all of them."""
     from matplotlib.figure import Figure as Canvas
@@ -81,9 +87,9 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str
     canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
     scales = ", ".join(f"×{s}" for s in looks.scales(figure, table))
     said = [f"{scales}, protocol {table.protocol} at other sizes", "counted and planned here, nothing was run"]
-    missing = len(asked(figure, table)) - sum(len(at) for line in lines.values() for at in line.values())
-    if missing:
-        said.append(f"{missing} figures are missing: workbench reproduce measures them")
+    if gaps := [a for a in asked(figure, table) if not _answered(a, known)]:
+        told = "workbench measure {} --probe {} --protocol {}".format(*gaps[0])
+        said.append(f"{len(gaps)} figures are missing, the first one by: {told}")
     looks.foot(canvas, looks.entries(kinds), said)
     place_column(canvas, to_place)
     return canvas
