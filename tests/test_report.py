@@ -294,7 +294,9 @@ import sys
 from pathlib import Path
 sys.modules["torch"] = None  # an import of it fails
 from workbench import judge, papers, report, store
+from workbench.report import plots
 papers.FIGURES = {f.id: f for f in {f.kind: f for f in papers.FIGURES.values()}.values()}
+plots.FORMATS = ("png", "svg")  # test_figures.py looks at a PDF
 known = store.read(Path(sys.argv[1])).newest()
 report.write([judge.read(table, sys.argv[1]) for table in papers.TABLES], known, sys.argv[2])
 """
