@@ -114,11 +114,12 @@ def test_files_are_the_same_bytes_each_time_and_hold_the_same_figures(known, tmp
     every = curves.read(known, "esc", [WINDOW])
     paths = report.write(every, every, tmp_path)
     assert [str(p.relative_to(tmp_path)) for p in paths] == [
-        "tables/ablations.md", "tables/ablations.csv", "figures/ablations-esc-x4.png", "figures/ablations-esc-x4.svg",
+        "tables/ablations.md", "tables/ablations.csv",
+        "figures/ablations-esc-x4.pdf", "figures/ablations-esc-x4.png", "figures/ablations-esc-x4.svg",
     ]  # fmt: skip
     before = [p.read_bytes() for p in paths]
     assert [p.read_bytes() for p in report.write(every, every, tmp_path)] == before
-    assert before[2].startswith(b"\x89PNG")
+    assert before[3].startswith(b"\x89PNG")
     assert "| 16 | esc-window16-x4 | 900.0 (0.90×) | 119.0 (0.80×) | 600.0 (0.30×) | – | – | – |" in before[0].decode()
     lines = list(csv.DictReader(io.StringIO(before[1].decode())))
     assert [line["variant"] for line in lines] == ["esc-window16-x4", "esc-x4", "esc-window64-x4"]

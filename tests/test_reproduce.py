@@ -235,7 +235,7 @@ def test_notebooks_are_executed_again_when_anything_they_read_or_wrote_has_chang
 
     def again():
         executed.clear()
-        reproduce._notebooks(records, results)
+        reproduce._notebooks(reproduce.NOTEBOOKS, records, results)
         return executed == list(reproduce.NOTEBOOKS)
 
     monkeypatch.setattr(reproduce, "execute_notebook", execute)
@@ -266,7 +266,7 @@ def test_notebooks_that_were_not_all_executed_are_not_noted(tmp_path, monkeypatc
 
     monkeypatch.setattr(reproduce, "execute_notebook", fail)
     with pytest.raises(UserError):
-        reproduce._notebooks(tmp_path / "records", tmp_path)
+        reproduce._notebooks(reproduce.NOTEBOOKS, tmp_path / "records", tmp_path)
     assert not (tmp_path / "report" / made.NOTE).exists()
 
 
