@@ -421,6 +421,11 @@ def test_times_in_an_answer_are_iso_texts_and_numbers_are_whole(workbench, fille
     assert read == [{"t": "2026-01-01T00:00:00.000001", "v": 1e-12, "e": "é"}]
 
 
+def test_a_count_has_all_its_digits_in_sql(workbench, filled, make_record):
+    folder = filled(make_record("esc-x4", "macs", values=(118_614_144_960,)))
+    assert "118614144960" in workbench("records", "--sql", "select values[1] from records", "--records", folder).out
+
+
 def test_records_can_be_asked_in_sql(workbench, example):
     words = ("records", "--sql", "select values[1] as v from records where variant = 'esc-x4'", "--records", example)
     assert workbench(*words).out.split() == ["v", "1", "967500"]

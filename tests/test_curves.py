@@ -97,7 +97,7 @@ def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
     ]  # fmt: skip
     assert shown[5] == "  macs of esc-window64-x4: failed: RuntimeError: no"
     assert shown[-2] == report.NOTE
-    assert shown[-1].startswith("Latency of this machine, protocol cpu: HR 128x128 (LR 32x32 at x4), float32, batch 1")
+    assert shown[-1].startswith("Latency of this machine, protocol cpu: HR 96x96 (LR 24x24 at x4), float32, batch 1")
     assert shown[-1].endswith("windows wider than it are mostly edge. ‡: the machine was disturbed.")
 
 

@@ -165,7 +165,7 @@ def test_a_reference_that_was_disturbed_marks_every_ratio_to_it(known, make_reco
 def test_the_lines_below_a_table_without_a_gpu(known):
     caption, ranks = times.said(MADE, list(judged(known(CPU)).values()))
     assert caption == (
-        f"Latency here: {environment.machine()}, 2 threads; protocol cpu: HR 128x128 (LR 32x32 at x4), float32, "
+        f"Latency here: {environment.machine()}, 2 threads; protocol cpu: HR 96x96 (LR 24x24 at x4), float32, "
         "batch 1, naive attention, lean forward, on the CPU. Another machine and another input than those of the "
         "printed figures: neither the time nor its ratio is a verdict on them."
     )
@@ -259,9 +259,7 @@ def test_cells_that_each_need_a_command_are_one_line(known):
 def test_every_network_that_was_timed_is_listed_the_fastest_first(known):
     lines = speeds.markdown(known(CPU, threads=2)).splitlines()
     assert lines[0] == "# Latency of every network on this machine"
-    assert lines[2].startswith(
-        f"{environment.machine()}, threads: 2; protocol cpu: HR 128x128 (LR 32x32 at x4), float32"
-    )
+    assert lines[2].startswith(f"{environment.machine()}, threads: 2; protocol cpu: HR 96x96 (LR 24x24 at x4), float32")
     assert lines[-6:] == [
         "| Network | x4 (ms) |",
         "| --- | ---: |",

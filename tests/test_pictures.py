@@ -190,3 +190,11 @@ def test_a_caption_names_the_figures():
     assert (
         strips.caption(crops.Panel("imdn-x4", "w", np.zeros((1, 1, 3)), 23.456, 0.71231)) == "imdn-x4\n23.46 / 0.7123"
     )
+
+
+def test_a_strip_is_not_drawn_over_the_picture_that_it_is_of(workbench, image):
+    path = image(height=60, width=80)
+    before = path.read_bytes()
+    ran = workbench("crops", path, "--region", "4,4,16,12", "--models", "imdn-x4", "-o", path)
+    assert (ran.code, path.read_bytes()) == (2, before)
+    assert ran.err == f"workbench: {path} would be written over the picture that is read; name another place with -o.\n"

@@ -89,7 +89,7 @@ def test_the_papers_time_on_a_gpu_and_the_project_s_own_way_on_the_cpu():
     assert (steady.execution.device, steady.build.forward, steady.input.lr(4)) == ("cpu", "lean", (64, 64))
     assert (steady.timing.warmup, steady.timing.runs) == (0, 0)
     cpu = find("cpu")
-    assert [cpu.input.lr(scale) for scale in (2, 3, 4)] == [(64, 64), (42, 42), (32, 32)]
+    assert [cpu.input.lr(scale) for scale in (2, 3, 4)] == [(48, 48), (32, 32), (24, 24)]
     assert (cpu.execution.device, cpu.execution.threads, cpu.build.forward) == ("cpu", 1, "lean")
     assert find("steady+cuda").execution.device == find("hitsr").execution.device == "cuda"
     with pytest.raises(UserError, match=r"\+compile and \+graph both set 'compile'; keep one of them\.$"):

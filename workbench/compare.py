@@ -147,7 +147,7 @@ class Comparison:
         """Everything, raw times included, as JSON has it."""
         return {
             "sentences": list(self.sentences()),
-            "ratios": [vars(r) | {"equal": r.equal} for r in self.ratios],
+            "ratios": [vars(r) | {"equal": r.equal and r.width < self.precision} for r in self.ratios],
             "level": timing.LEVEL,
             "protocol": self.protocol.name,
             "conditions": {e.name: self.protocol.read(("input", "build", "execution"), e.scale) for e in self.entrants},

@@ -88,9 +88,9 @@ PROTOCOLS: dict[str, Protocol] = {
         ),
         Protocol(
             "cpu",
-            "a latency for every network within minutes, on any machine: HR 128x128 as the papers fix the output (LR "
-            "64x64, 42x42, 32x32), the lean forward, in one thread of the CPU, two seconds each",
-            input=Input(hr=(128, 128)),
+            "a latency for every network within minutes, on any machine: HR 96x96 as the papers fix the output (LR "
+            "48x48, 32x32, 24x24), the lean forward, in one thread of the CPU, two seconds each",
+            input=Input(hr=(96, 96)),
             build=Build(forward="lean"),
             execution=Execution(threads=1),  # several wait for each other, which on a busy machine takes minutes
             timing=Timing(budget=2.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -43,8 +44,13 @@ def add(
     """Register a folder of images, after a look at each: under a known set's name only if it is that set."""
     from workbench import testsets
 
-    found = testsets.add(name, path, data or testsets.default(), _passing)
+    home, before = data or testsets.default(), None
+    with contextlib.suppress(UserError):  # none of that name is registered yet
+        before = testsets.find(name, home).folder
+    found = testsets.add(name, path, home, _passing)
     _passing("")
+    if before not in (None, found.folder):
+        print(f"workbench: it takes the place of {before}.", file=sys.stderr)
     if as_json:
         listing([_row(found)], True, COLUMNS)
         return

@@ -76,7 +76,7 @@ def list_records(
     contents = look(records)
     if sql is not None:
         found = contents.query(sql)
-        print(store.frame_to_json(found) if as_json else found.to_string(index=False))
+        print(store.frame_to_json(found) if as_json else found.to_string(index=False, float_format=_whole))
         return
     newest = [store.to_json(r) for r in contents.newest().values()]
     listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
@@ -88,6 +88,11 @@ def doctor(records: Records = None, as_json: Json = False) -> None:
 
     findings = doctor.examine(records or store.default())
     listing([vars(f) for f in findings], as_json, ("what", "state", "found", "advice"))
+
+
+def _whole(number: float) -> str:
+    """A number with all its digits: a count that went through a float is still a count."""
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 2**53 else repr(number)
 
 
 COMMANDS: Commands = {

@@ -58,6 +58,8 @@ def crops(
     chosen = [name.strip() for name in ways.split(",") if name.strip()]
     if not chosen:
         raise UserError(f"--models was given {ways!r}; give variants with commas between, such as imdn-x4,carn-m-x4.")
+    if out.resolve() == image.resolve():
+        raise UserError(f"{out} would be written over the picture that is read; name another place with -o.")
     strip = crops.strip(image, where, chosen, data or testsets.default())
     strips.write(strip, out)
     rows = [{"name": p.name, "weights": p.weights, "psnr": p.psnr, "ssim": p.ssim} for p in strip.panels[1:]]

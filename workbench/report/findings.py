@@ -38,12 +38,11 @@ def of_images(record: Record) -> str:
     images, name = record.details.get("images", ()), record.details.get("weights", {}).get("name", "?")
     missing = record.details.get("missing", {})
     digits, unit = (3, " dB") if record.unit == "decibels" else (4, "")
-    told = f"{record.value:.{digits}f}{unit}, the mean over {len(images)} images, with {name}"
-    if missing:
-        told += f"; not that of the set: {len(missing)} could not be judged, " + "; ".join(map(str, missing.values()))
-    elif not record.details.get("complete"):
-        told += f"; not that of {record.details.get('set')}: the images are not the whole set, or not its own"
-    return told
+    value = f"{record.value:.{digits}f}{unit}"
+    if record.details.get("complete"):
+        return f"{value}, the mean over {len(images)} images, with {name}"
+    why = "; ".join(map(str, missing.values())) or "the images are not the whole set, or not its own"
+    return f"no mean of {record.details.get('set')}: {len(images)} images of it have {value} with {name}; {why}"
 
 
 def finding(found: dict[str, Any]) -> str:

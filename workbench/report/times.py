@@ -72,7 +72,7 @@ def as_object(cell: Cell) -> dict[str, Any]:
 
 
 def conditions(name: str, scales: Sequence[int]) -> str:
-    """`protocol cpu: HR 128x128 (LR 64x64 at x2), float32, batch 1, naive attention, lean forward, on the CPU`."""
+    """`protocol cpu: HR 96x96 (LR 48x48 at x2), float32, batch 1, naive attention, lean forward, on the CPU`."""
     way = protocols.find(name)
     given, build = way.input, way.build
     lr = ", ".join(f"{'x'.join(map(str, given.lr(s)[::-1]))} at x{s}" for s in scales)

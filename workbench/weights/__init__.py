@@ -148,7 +148,7 @@ def choose(variant: str, asked: str | None, home: Path) -> Weights:
         elif Path(asked).exists() or "/" in asked or Path(asked).suffix:
             chosen = read(Path(asked))
         else:
-            raise unknown("weights", asked, [*named, *WEIGHTS], "workbench weights list")
+            raise unknown("weights", asked, dict.fromkeys([*named, *WEIGHTS]), "workbench weights list")
         if variant not in chosen.variants:
             raise UserError(f"The weights {asked} fit {' and '.join(chosen.variants)}, not {variant}.")
         return _checked(chosen)
