@@ -12,7 +12,7 @@ from workbench.devices import DEVICES, Device
 from workbench.protocols import PROTOCOLS
 from workbench.report import labels
 from workbench.report import roofline as report
-from workbench.trace import trace
+from workbench.tracing import trace
 
 TOY = Device("toy", "a toy", 100.0, 1000.0, 4000.0, 2000.0, 10.0, 2**30, "made up", launch=0.5)
 

@@ -12,7 +12,7 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "trace", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
+    {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
     {"timing", "testsets", "lazily", "own"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
@@ -22,7 +22,7 @@ LAYERS = (
     {"evaluate"},
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
     {"sweep", "forecast", "claims", "curves", "made"},
-    {"report", "progress", "compare"},
+    {"report", "progress", "comparison"},
     {"detective", "doctor"},
     {"reproduce"},
     {"cli"},

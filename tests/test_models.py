@@ -22,7 +22,7 @@ from workbench import models, protocols
 from workbench.models.parts.attention import IMPLEMENTATIONS, MapPoint
 from workbench.probes import macs
 from workbench.spec import UserError
-from workbench.trace import traced
+from workbench.tracing import traced
 
 pytestmark = pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 

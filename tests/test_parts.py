@@ -20,7 +20,7 @@ from workbench.models.parts.concat import Growing, fuse
 from workbench.models.parts.order import by_category, take
 from workbench.models.parts.qkv import WINDOW, WindowAttention, WindowFrame
 from workbench.models.parts.upscale import ROWS, STRIP, in_strips, ladder
-from workbench.trace import trace
+from workbench.tracing import trace
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])

@@ -17,7 +17,7 @@ from workbench.probes import find as find_probe
 from workbench.probes import planned_memory
 from workbench.protocols import find
 from workbench.spec import Planning
-from workbench.trace import trace, traced
+from workbench.tracing import trace, traced
 
 BARE = find("esc+no-blocks+no-cublas+no-attention-extras")
 KIB = 1024

@@ -16,7 +16,7 @@ from workbench.protocols import PROTOCOLS, find
 from workbench.report import bounds
 from workbench.spec import Bound, Build, Row, UserError
 from workbench.store import Contents
-from workbench.trace import trace
+from workbench.tracing import trace
 
 TOY = Device("toy", "a toy", 100.0, 1000.0, 4000.0, 2000.0, 10.0, 2**30, "made up", launch=0.5)
 """100 operations a second and 10 bytes, so that what is more than ten operations per byte is bound by arithmetic."""

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from workbench import compare, execute, turns
+from workbench import comparison, execute, turns
 from workbench.locks import Lock
 from workbench.turns import turn
 
@@ -150,9 +150,9 @@ def test_a_comparison_takes_its_turn(place, monkeypatch):
         seen.append(free(place, "cpu"))
         raise ZeroDivisionError
 
-    monkeypatch.setattr(compare, "play", play)
-    monkeypatch.setattr(compare, "_run", lambda *_: None)
+    monkeypatch.setattr(comparison, "play", play)
+    monkeypatch.setattr(comparison, "_run", lambda *_: None)
     with pytest.raises(ZeroDivisionError):
-        compare.compare(["imdn-x4", "rfdn-x4"])
+        comparison.compare(["imdn-x4", "rfdn-x4"])
     assert seen == [False]
     assert free(place, "cpu")

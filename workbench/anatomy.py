@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from workbench.probes.roofline import Cost
-    from workbench.trace import Trace
+    from workbench.tracing import Trace
 
 BY = ("module", "operator")
 
@@ -91,7 +91,7 @@ def dissect(variant: str | Variant, protocol: str = "esc", device: str | None = 
     at = devices.find(device or way.bound.device)
     import torch
 
-    from workbench.trace import traced
+    from workbench.tracing import traced
 
     way = replace(way, bound=replace(way.bound, device=at.name))
 

@@ -216,7 +216,7 @@ class Planner:
         import torch
 
         from workbench import probes
-        from workbench.trace import traced
+        from workbench.tracing import traced
 
         if (height, width) not in self._walked:
             build, given = self.protocol.build, self.protocol.input

@@ -20,7 +20,7 @@ from workbench.models.parts.attention import MapPoint
 from workbench.probes import roofline
 from workbench.probes.prices import CONVOLUTIONS, price_of
 from workbench.spec import Protocol, Variant
-from workbench.trace import Call, Shape, Trace, trace
+from workbench.tracing import Call, Shape, Trace, trace
 
 COPIES = frozenset("clone contiguous reshape roll _to_copy to batch_norm copy _reshape_copy".split())
 """Operators of which every result needs as much of the operand as is wanted of the result."""

@@ -129,9 +129,9 @@ def compare(
 
 def _compared(names: list[str | Variant], vs: str | Variant | None, *how: Any) -> dict[str, Any]:
     """A comparison in words and as JSON has it."""
-    from workbench import compare
+    from workbench import comparison
 
-    found = compare.compare(names, vs, *how)
+    found = comparison.compare(names, vs, *how)
     lines = [*found.sentences(), found.conditions(), found.disturbed()]
     return {"object": found.as_object(), "lines": [line for line in lines if line]}
 

@@ -8,7 +8,7 @@ from collections import Counter
 from torch import Tensor, nn
 
 from workbench.spec import Protocol
-from workbench.trace import traced
+from workbench.tracing import traced
 
 from . import Reading
 from .prices import CONVOLUTIONS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from workbench.trace import Call, Shape
+from workbench.tracing import Call, Shape
 
 from .prices import CONVENTIONS
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench.spec import Protocol, UserError
-from workbench.trace import Call, Shape, Trace, traced
+from workbench.tracing import Call, Shape, Trace, traced
 
 from . import Reading
 from .prices import CONVOLUTIONS, FREE, HEAVY, price_of

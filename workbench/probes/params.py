@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from workbench.spec import Protocol
-from workbench.trace import traced
+from workbench.tracing import traced
 
 from . import Reading
 from .prices import HOOKED

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from workbench.allocator import Allocator, Block, rounded
 from workbench.spec import Planning, Protocol
-from workbench.trace import Call, Shape, Trace, traced
+from workbench.tracing import Call, Shape, Trace, traced
 
 from . import Reading
 

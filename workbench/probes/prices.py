@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from workbench.spec import Counting
-from workbench.trace import Call
+from workbench.tracing import Call
 
 FREE = frozenset(
     "alias arange as_strided broadcast_to cat chunk clone contiguous copy copy_ detach empty empty_like expand "

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from workbench import devices
 from workbench.devices import Device
 from workbench.spec import Bound, Protocol
-from workbench.trace import Call, Trace, traced
+from workbench.tracing import Call, Trace, traced
 
 from . import Reading
 from .arithmetic import operations, products

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from workbench import compare, environment, execute, protocols, timing
-from workbench.compare import Ratio, Rounds, play, ratio
+from workbench import comparison, environment, execute, protocols, timing
+from workbench.comparison import Ratio, Rounds, play, ratio
 from workbench.spec import Execution, Input, Protocol, UserError
 from workbench.timing import Sample, Warmup
 
@@ -118,7 +118,7 @@ def test_each_round_has_one_run_of_each_in_an_order_that_is_kept():
     runs, clock, log = constant(0.1, 0.2, 0.3)
     rounds = play(runs, [(0, 1), (0, 2)], 0.02, 1000, np.random.default_rng(1), clock)
     assert rounds.ended == "precise"
-    assert len(rounds.seconds) == len(rounds.order) == compare.FIRST_LOOK
+    assert len(rounds.seconds) == len(rounds.order) == comparison.FIRST_LOOK
     assert set(rounds.seconds) == {(0.1, 0.2, 0.3)}
     assert log[-120:] == [i for turns in rounds.order for i in turns]
     assert all(sorted(turns) == [0, 1, 2] for turns in rounds.order)
@@ -154,11 +154,11 @@ def test_it_goes_on_until_every_pair_is_narrow_and_ends_somewhere(monkeypatch):
         return Sample(seconds, seconds)
 
     (calm, same), clock, _ = constant(0.1, 0.1)
-    monkeypatch.setattr(compare, "ROUNDS", 100)
+    monkeypatch.setattr(comparison, "ROUNDS", 100)
     alone, both = (
         play([calm, same, wild], pairs, 0.02, 1e9, generator, clock) for pairs in ([(0, 1)], [(0, 1), (0, 2)])
     )
-    assert (alone.ended, len(alone.seconds)) == ("precise", compare.FIRST_LOOK)
+    assert (alone.ended, len(alone.seconds)) == ("precise", comparison.FIRST_LOOK)
     assert (both.ended, len(both.seconds)) == ("rounds", 100)
 
 
@@ -225,8 +225,8 @@ def times(monkeypatch, small):
 
         return once
 
-    monkeypatch.setattr(compare, "_run", run)
-    return lambda *names, **more: compare.compare(names, **{"protocol": "small", "clock": lambda: now[0]} | more)
+    monkeypatch.setattr(comparison, "_run", run)
+    return lambda *names, **more: comparison.compare(names, **{"protocol": "small", "clock": lambda: now[0]} | more)
 
 
 def test_the_first_is_compared_with_each_other_or_each_with_the_base(times):
@@ -241,7 +241,7 @@ def test_the_first_is_compared_with_each_other_or_each_with_the_base(times):
 
 
 def test_the_sentence_names_hardware_rounds_and_conditions(times, monkeypatch):
-    monkeypatch.setattr(compare, "_device", lambda kind: f"a {kind}")
+    monkeypatch.setattr(comparison, "_device", lambda kind: f"a {kind}")
     found = times("imdn-x4", "rfdn-x4")
     (sentence,) = found.sentences()
     assert sentence == (
@@ -347,12 +347,12 @@ def test_a_mistake_has_its_sentence(workbench, monkeypatch, words, sentence):
 def test_a_network_that_puts_out_nan_is_not_compared(small, monkeypatch):
     monkeypatch.setattr(execute, "real", lambda variant, way: (nn.Identity(), torch.tensor([math.nan])))
     with pytest.raises(UserError, match=r"^imdn-x4 cannot be compared: the network put out values that are not finite"):
-        compare.compare(["imdn-x4", "rfdn-x4"], protocol="small")
+        comparison.compare(["imdn-x4", "rfdn-x4"], protocol="small")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_real_gpu_a_network_is_as_fast_as_itself():
-    found = compare.compare(["imdn-x4", "imdn-x4"], protocol="steady+cuda", budget=20)
+    found = comparison.compare(["imdn-x4", "imdn-x4"], protocol="steady+cuda", budget=20)
     assert found.device == torch.cuda.get_device_name()
     assert found.ratios[0].low < 1.02
     assert found.ratios[0].high > 0.98

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
 from workbench.spec import UserError
-from workbench.trace import BLOCK, Shape, trace, traced
+from workbench.tracing import BLOCK, Shape, trace, traced
 
 KIB = 1024  # 256 numbers of float32
 
