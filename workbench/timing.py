@@ -33,7 +33,7 @@ CAUTIOUS = 0.995
 """The level that intervals are computed at to keep `LEVEL`: to stop when an interval has become narrow, and blocks
 shorter than what the noise remembers, both cost coverage. Of A/A trials on a made clock whose noise remembers 30 %, the
 intervals of comparisons held 1 in 96 % of 1000 at 0.99 and in 97 % of 1000 at 0.995; where it remembers 60 %, in 93 %
-and 95 % of 500 (`tests/test_compare.py` keeps watch)."""
+and 95 % of 500 (`tests/test_comparison.py` keeps watch)."""
 
 RESAMPLES = 1000
 
