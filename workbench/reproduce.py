@@ -33,6 +33,9 @@ NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "complexity")
 SLOW = ("attention",)
 """Notebooks that run networks, and are left out where it has to be quick."""
 
+QUIET = "--IPKernelApp.log_level=50"
+"""A kernel that is told to end may say that it was interrupted; errors of cells are told by the notebook."""
+
 BOUND = "a100"
 """The device whose lower bounds stand beside printed latencies."""
 
@@ -174,14 +177,14 @@ def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> Non
         raise UserError(f"Notebook {name} has no parameter {strange[0]!r}; it has: {', '.join(sorted(known))}.")
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / output.name
-        try:
+        try:  # ipc, so that no port is open
             papermill.execute_notebook(
                 str(source),
                 str(draft),
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
-                config=Config({"KernelManager": {"transport": "ipc"}}),  # no open port
+                config=Config({"KernelManager": {"transport": "ipc"}, "NotebookClient": {"extra_arguments": [QUIET]}}),
             )
         except PapermillExecutionError as error:
             if error.ename == UserError.__name__:
