@@ -10,7 +10,7 @@ FIGURES: tuple[Figure, ...] = ()
 
 def _cheaper(id: str, sentence: str, without: str) -> Claim:
     """A claim that an idea saves computing: the network without it, an ablation, has more of it."""
-    note = "multiply-adds of whole networks stand for the cost of attention; by how much, the abstract does not say"
+    note = "counted are the multiply-adds of whole networks; by how much, the abstract does not say"
     of, over = Side(without, "flops_g"), Side("asid-x4", "flops_g")
     return Claim(id, "ASID", sentence, "1", "more", "x", "esc-table2", of, over, note=note)
 

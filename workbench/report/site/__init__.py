@@ -122,7 +122,7 @@ def _claims(judged: Sequence[Judged], known: Mapping[str, Record]) -> str:
         f'<p class="lead">What abstracts say in figures, computed twice: from the paper’s own tables, and from what '
         f"was found here.</p>\n{sentences.html(judged, leads)}"
         f'<p class="summary">Here: {said}. In print: {derived}.</p>\n'
-        f'<p class="summary">Sentences of: {"; ".join(sorted(escape(h) for h in held))}</p>\n'
+        f'<p class="summary">Sentences of {"; ".join(sorted(escape(h.rstrip(".")) for h in held))}.</p>\n'
     )
 
 
