@@ -135,11 +135,11 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", ["arithmetic", "prices", "running"]) == {
-        n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across
-    }
+    own = [p for p in probes.PROBES.values() if p.module]
+    assert {f"workbench.probes.{entry}" for entry in entries("probes", SHARED["probes"])} == {p.module for p in own}
+    assert {p.name for p in probes.PROBES.values() if not (p.module or p.across)} == {"quality", "ssim"}
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]
-    assert all(callable(p.measure) for p in probes.PROBES.values() if not p.across)
+    assert all(callable(p.measure) for p in own)
     assert all(p.across in probes.PROBES for p in probes.PROBES.values() if p.across)
 
 
