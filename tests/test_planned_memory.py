@@ -7,6 +7,7 @@ from functools import lru_cache
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import walk
 from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
@@ -17,25 +18,14 @@ from workbench.probes import find as find_probe
 from workbench.probes import planned_memory
 from workbench.protocols import find
 from workbench.spec import Planning
-from workbench.tracing import trace, traced
+from workbench.tracing import traced
 
 BARE = find("esc+no-blocks+no-cublas+no-attention-extras")
 KIB = 1024
 
 
-class Does(nn.Module):
-    """A network that does what its function does."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 def plan(function, *shape, planning=BARE.planning, dtype=torch.float32):
-    seen = trace(Does(function), torch.empty(shape, device="meta", dtype=dtype))
+    seen = walk(function, *shape, dtype=dtype)
     return seen, planned_memory.plan(seen, planning)
 
 
