@@ -172,7 +172,7 @@ class Subject:
 
     def run(self, model: nn.Module, x: Tensor | None = None) -> Tensor:
         with torch.inference_mode():
-            return model(self.x if x is None else x)  # type: ignore[no-any-return]
+            return model(self.x if x is None else x)
 
     def again(self, attention: str = "naive", forward: str = "lean") -> nn.Module:
         """The same weights in another build."""
