@@ -98,11 +98,12 @@ def test_a_measurement_notes_how_long_it_took(request_for, filled):
 
 
 def test_several_processes_share_what_is_counted_and_each_thing_is_counted_once(request_for, tmp_path):
-    wanted = [request_for(name) for name in models.VARIANTS]
+    names = [name for name in models.VARIANTS if name.endswith("x4")]
+    wanted = [request_for(name) for name in names]
     found = [done.record for done in progress.run(wanted, tmp_path, hands=2)]
-    assert [r.variant for r in found] == list(models.VARIANTS)
+    assert [r.variant for r in found] == names
     assert {r.status for r in found} == {"ok"}
-    assert sorted(r.variant for r in store.read(tmp_path).records) == sorted(models.VARIANTS)
+    assert sorted(r.variant for r in store.read(tmp_path).records) == sorted(names)
 
 
 def test_what_the_other_processes_fail_to_do_is_done_here(request_for, tmp_path, monkeypatch):
