@@ -46,7 +46,7 @@ def hanging(request):
 
 def cramped(request):
     """A child that may have no more than 256 MiB beyond what it has with torch, which needs more to be imported."""
-    import torch  # noqa: F401
+    import torch  # noqa: F401  # so that it is part of what the process has
 
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + 2**28

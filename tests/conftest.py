@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 
 from workbench import cli, execute, models, probes, protocols, store, turns
 from workbench.spec import Record
@@ -27,14 +30,31 @@ def turns_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     turns.PLACE = tmp_path_factory.mktemp("turns")
 
 
-@pytest.fixture(autouse=True)
-def _untraced(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What the marker says; pytest-cov's own, `no_cover`, fails where coverage is switched off."""
+@contextmanager
+def untraced() -> Iterator[None]:
+    """Coverage sees nothing in here. pytest-cov's own marker, `no_cover`, fails where coverage is switched off."""
     trace = sys.gettrace()
-    if request.node.get_closest_marker("untraced"):
-        sys.settrace(None)
-    yield
-    sys.settrace(trace)
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(trace)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """What the marker says, of a test and the fixtures that it is the first to ask for."""
+    with untraced() if item.get_closest_marker("untraced") else nullcontext():
+        return (yield)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _drawing_untraced() -> Iterator[None]:
+    """What matplotlib does when it draws is none of our lines, and coverage would double what it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name in ((Figure, "draw_without_rendering"), (FigureCanvasBase, "print_figure")):
+            patch.setattr(owner, name, untraced()(getattr(owner, name)))
+        yield
 
 
 @pytest.fixture(scope="session")

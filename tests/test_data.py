@@ -33,7 +33,7 @@ def site(tmp_path, monkeypatch):
         )
 
     class Handler(http.server.SimpleHTTPRequestHandler):
-        asked: list[str] = []  # noqa: RUF012
+        asked: list[str] = []  # noqa: RUF012  # one class for each server, and a handler for each request
 
         def log_message(self, *_):
             self.asked.append(self.path)

@@ -11,6 +11,7 @@ import pytest
 from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
+    {"published"},
     {"spec"},
     {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
@@ -115,9 +116,9 @@ def test_and_sees_none_where_there_is_none(file):
 
 
 def test_the_nouns_need_the_standard_library_only():
-    nodes = list(ast.walk(ast.parse((PACKAGE / "spec.py").read_text())))
+    nodes = [n for room in ("spec", "published") for n in ast.walk(ast.parse((PACKAGE / f"{room}.py").read_text()))]
     names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
-    names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    names |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)} - {"workbench.published"}
     assert {n.partition(".")[0] for n in names} <= sys.stdlib_module_names
 
 
@@ -135,11 +136,11 @@ def test_every_family_file_is_listed_and_every_model_of_it():
 
 
 def test_every_probe_file_is_listed():
-    assert entries("probes", ["arithmetic", "prices", "running"]) == {
-        n.replace("-", "_") for n, p in probes.PROBES.items() if not p.across
-    }
+    own = [p for p in probes.PROBES.values() if p.module]
+    assert {f"workbench.probes.{entry}" for entry in entries("probes", SHARED["probes"])} == {p.module for p in own}
+    assert {p.name for p in probes.PROBES.values() if not (p.module or p.across)} == {"quality", "ssim"}
     assert list(probes.PROBES) == [p.name for p in probes.PROBES.values()]
-    assert all(callable(p.measure) for p in probes.PROBES.values() if not p.across)
+    assert all(callable(p.measure) for p in own)
     assert all(p.across in probes.PROBES for p in probes.PROBES.values() if p.across)
 
 

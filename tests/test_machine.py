@@ -184,15 +184,15 @@ class Driver:
         } | facts
         self.asked = []
 
-    def nvmlInit(self):  # noqa: N802
+    def nvmlInit(self):  # noqa: N802  # its name in pynvml
         if not self.facts:
             raise NVMLError
 
-    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802
+    def nvmlDeviceGetHandleByIndex(self, index):  # noqa: N802  # its name in pynvml
         self.asked.append(index)
         return "handle"
 
-    def nvmlDeviceGetHandleByUUID(self, name):  # noqa: N802
+    def nvmlDeviceGetHandleByUUID(self, name):  # noqa: N802  # its name in pynvml
         self.asked.append(name)
         return "handle"
 
@@ -244,7 +244,7 @@ def test_without_a_driver_there_is_no_gpu(monkeypatch):
     class Nothing:
         NVMLError = NVMLError
 
-        def nvmlInit(self):  # noqa: N802
+        def nvmlInit(self):  # noqa: N802  # its name in pynvml
             raise NVMLError
 
     monkeypatch.setitem(sys.modules, "pynvml", Nothing())

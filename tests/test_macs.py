@@ -5,10 +5,12 @@ import math
 import warnings
 
 import pytest
+import tiny
 import torch
 import torch.nn.functional as F
 from fvcore.nn import FlopCountAnalysis
 from fvcore.nn.jit_handles import get_shape
+from tiny import zeros
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -20,27 +22,14 @@ from workbench.spec import UserError
 ESC = PROTOCOLS["esc"]
 
 
-class Does(nn.Module):
-    """A network that does what its function does."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 def count(network, *shape, training=False, protocol=ESC):
-    network = network if isinstance(network, nn.Module) else Does(network)
-    network = network.to("meta").train(training)
+    network = tiny.network(network).to("meta").train(training)
     return macs.measure(network, torch.empty(shape, device="meta"), protocol)
 
 
 def fvcore(network, *shape, training=False):
     """What fvcore says of the same network, its own way: on the CPU, by tracing."""
-    network = network if isinstance(network, nn.Module) else Does(network)
-    analysis = FlopCountAnalysis(network.train(training), torch.zeros(shape))
+    analysis = FlopCountAnalysis(tiny.network(network).train(training), torch.zeros(shape))
     analysis.unsupported_ops_warnings(False).tracer_warnings("none")
     analysis.set_op_handle("aten::layer_norm", layer_norm)
     with torch.no_grad(), warnings.catch_warnings():
@@ -51,10 +40,6 @@ def fvcore(network, *shape, training=False):
 def layer_norm(inputs, outputs):
     """fvcore's own price of a layer norm, whose handler refuses the six dimensions of ASID and Omni-SR."""
     return math.prod(get_shape(inputs[0])) * (4 if get_shape(inputs[2]) is None else 5)
-
-
-def zeros(x, *shape):
-    return x.new_zeros(shape)
 
 
 # name: network, input, kind, multiply-adds by hand
@@ -199,7 +184,7 @@ TORCH = {
 @pytest.mark.parametrize("name", TORCH)
 def test_the_torch_protocol_counts_what_torch_s_own_counter_does(name):
     network, shape = TORCH[name]
-    network = (network if isinstance(network, nn.Module) else Does(network)).to("meta").eval()
+    network = tiny.network(network).to("meta").eval()
     x = torch.empty(shape, device="meta")
     assert macs.measure(network, x, find("torch")).values == (by_torch(network, x),)
 

@@ -113,13 +113,13 @@ def test_on_a_gpu_times_are_judged_by_their_ratios_and_memory_by_its_bytes(workb
         details = {"protocols": ["fvcore"], "tried": 1, "threads": 16}
         return execute._record(asked, execute.Outcome("ok", None, values, details))
 
-    real = progress.measure
+    real = progress.run
     monkeypatch.setattr(papers, "TABLES", {small.id: small})
     monkeypatch.setattr(papers, "CLAIMS", {})
     monkeypatch.setattr(reproduce, "execute_notebook", lambda *_: None)
     monkeypatch.setattr(reproduce, "cuda", lambda: True)
     monkeypatch.setattr(reproduce, "needed", lambda *_: [])
-    monkeypatch.setattr(progress, "measure", lambda todo, folder, **given: real(todo, folder, measure, **given))
+    monkeypatch.setattr(progress, "run", lambda todo, folder, **given: real(todo, folder, measure, **given))
     words = ("reproduce", "--records", tmp_path / "records", "--results", tmp_path / "results")
     ran = workbench(*words)
     assert ran.code == 0, ran.err
@@ -160,8 +160,8 @@ def test_a_measurement_that_failed_is_told_at_the_end_and_the_rest_is_done(workb
         broken = request.variant.name == "esc-fp-x3" and request.probe.name == "params"
         return replace(record, status="failed", values=(), reason="Error: so") if broken else record
 
-    real = progress.measure
-    monkeypatch.setattr(progress, "measure", lambda todo, folder, **given: real(todo, folder, measure, **given))
+    real = progress.run
+    monkeypatch.setattr(progress, "run", lambda todo, folder, **given: real(todo, folder, measure, **given))
     ran = workbench("reproduce", "--records", tmp_path / "records", "--results", tmp_path)
     assert ran.code == 1
     assert quiet == list(reproduce.NOTEBOOKS)

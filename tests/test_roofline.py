@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
+from tiny import Does, walk, zeros
 from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
@@ -20,26 +21,6 @@ from workbench.tracing import trace
 
 TOY = Device("toy", "a toy", 100.0, 1000.0, 4000.0, 2000.0, 10.0, 2**30, "made up", launch=0.5)
 """100 operations a second and 10 bytes, so that what is more than ten operations per byte is bound by arithmetic."""
-
-
-class Does(nn.Module):
-    """A network that does what its function does."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
-def zeros(x, *shape):
-    return x.new_zeros(shape)
-
-
-def walk(network, *shape, dtype=torch.float32):
-    network = network if isinstance(network, nn.Module) else Does(network)
-    return trace(network.to("meta", dtype), torch.empty(shape, device="meta", dtype=dtype))
 
 
 def last(network, *shape, **keywords):

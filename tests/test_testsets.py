@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_fingerprint_by_hand():
 )  # fmt: skip
 def test_layouts_that_people_have(tmp_path, fill, folder, name):
     fill(f"x/{folder}", name=name, **({"lossless": True} if "WEBP" in name else {}))
-    low = lambda i: resize.low(i, 4)  # noqa: E731
+    low = partial(resize.low, scale=4)
     fill("x/LR_bicubic/X4", low, "{}x4.png")
     fill("x/LRbicx4", low)
     if "HR" in name:

@@ -4,8 +4,10 @@ import gc
 import weakref
 
 import pytest
+import tiny
 import torch
 import torch.nn.functional as F
+from tiny import Does
 from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
@@ -15,20 +17,8 @@ from workbench.tracing import BLOCK, Shape, trace, traced
 KIB = 1024  # 256 numbers of float32
 
 
-class Does(nn.Module):
-    """A network that does what its function does."""
-
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, x):
-        return self.function(x)
-
-
 def walk(network, *shape):
-    network = network if isinstance(network, nn.Module) else Does(network)
-    return trace(network.to("meta"), torch.empty(shape or (256,), device="meta"))
+    return tiny.walk(network, *shape or (256,))
 
 
 def lives(seen):

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from workbench import models, probes, weights
-from workbench.images import files, resize
+from workbench import models, weights
+from workbench.images import files, metrics, resize
 from workbench.spec import Quality, UserError
 from workbench.upscaling import Picture, Upscaler
 
@@ -76,8 +76,7 @@ def strip(path: Path, where: tuple[int, int, int, int], names: Sequence[str], ho
     inside = (slice(y, y + height), slice(x, x + width))
     panels = [Panel("HR", "", original[inside], None, None)]
     for name, held, image in made:
-        psnr, ssim = (probes.find(p).compare(image, original, scale, "y") for p in ("quality", "ssim"))
-        panels.append(Panel(name, held, image[inside], psnr, ssim))
+        panels.append(Panel(name, held, image[inside], *metrics.both(image, original, scale)))
     return Strip(path.name, scale, original, where, tuple(panels))
 
 

@@ -35,8 +35,8 @@ def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Searc
     (asked,) = execute.requests([models.find(variant).name], [f"{probe}-search"], ["fvcore"])
     contents = store.read(records)
     known = contents.newest()
-    for record in progress.measure(execute.missing([asked], known), records, since=contents):
-        known[asked.identity] = record
+    for done in progress.run(execute.missing([asked], known), records, since=contents):
+        known[asked.identity] = done.record
     record = execute.answer(asked, known)
     if record.status != "ok":
         raise UserError(f"No search for {probe} of {variant}: {record.status}: {record.reason}")
@@ -123,4 +123,4 @@ def searches(
 def measure(wanted: list[execute.Request], records: Path) -> list[Record]:
     """Measure what is missing; what failed comes back for the caller to tell."""
     contents = store.read(records)
-    return progress.measure(execute.missing(wanted, contents.newest()), records, since=contents)
+    return [d.record for d in progress.run(execute.missing(wanted, contents.newest()), records, since=contents)]

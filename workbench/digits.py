@@ -49,18 +49,24 @@ def search(record: Record, printed: str, factor: float) -> Search:
     return Search(rounded, cut, nearest, values, record.details["tried"])
 
 
+def last(printed: str) -> Decimal:
+    """What the last printed digit counts: 0.01 of 1.23."""
+    exponent = Decimal(printed).as_tuple().exponent
+    assert isinstance(exponent, int), f"{printed} is no number"  # else a letter, of infinity and NaN
+    return Decimal(1).scaleb(exponent)
+
+
 def rounds_to(value: Decimal, printed: str) -> bool:
     """Whether a value, rounded to as many decimals as are printed, is what is printed; ties may go either way."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return Decimal(printed) in (value.quantize(digits, ROUND_HALF_UP), value.quantize(digits, ROUND_HALF_DOWN))
+    digit = last(printed)
+    return Decimal(printed) in (value.quantize(digit, ROUND_HALF_UP), value.quantize(digit, ROUND_HALF_DOWN))
 
 
 def cuts_to(value: Decimal, printed: str) -> bool:
     """Whether a value, cut off after as many decimals as are printed, is what is printed."""
-    digits = Decimal(1).scaleb(Decimal(printed).as_tuple().exponent)  # type: ignore[arg-type]
-    return value.quantize(digits, ROUND_DOWN) == Decimal(printed)
+    return value.quantize(last(printed), ROUND_DOWN) == Decimal(printed)
 
 
 def left_open(printed: str) -> float:
     """How far a figure may be from its printed digits: half of what the last of them counts."""
-    return float(Decimal(1).scaleb(Decimal(printed).as_tuple().exponent) / 2)  # type: ignore[arg-type]
+    return float(last(printed) / 2)

@@ -157,11 +157,10 @@ def _child(request: Request) -> dict[str, Any]:
 
 def imports() -> list[str]:
     """What a fresh process finds imported: torch, every probe and every network."""
-    rooms = [p.name.replace("-", "_") for p in probes.PROBES.values() if not p.across]
     return [
         "torch",
         "workbench.execute",
-        *(f"workbench.probes.{name}" for name in rooms),
+        *(p.module for p in probes.PROBES.values() if p.module),
         *(f"workbench.models.{family.name}" for family in models.FAMILIES),
     ]
 

@@ -53,7 +53,7 @@ class Records(Sequence[Record]):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and tuple(self) == tuple(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # what is compared by content has none, as a list
 
     def _record(self, entry: Entry) -> Record:
         line, record = entry

@@ -17,19 +17,6 @@ MANY = 12
 """Requests below which other processes would take longer to start than to help."""
 
 
-def measure(
-    todo: Sequence[Request],
-    folder: Path,
-    how: How = execute.measure,
-    since: store.Contents | None = None,
-    asked: int | None = None,
-    what: str = "measure",
-    hands: int = 1,
-) -> list[Record]:
-    """The record of each request, in their order; as `run`."""
-    return [done.record for done in run(todo, folder, how, since, asked, what, hands)]
-
-
 def run(
     todo: Sequence[Request],
     folder: Path,
@@ -41,9 +28,10 @@ def run(
 ) -> list[Done]:
     """Measure and store one request after the other, showing what runs, how much is left and how long that may take.
 
-    `since` is what the store held when `todo` was found missing in it; if it is not given, the store is read once more.
-    With `asked`, the number of requests of which `todo` is missing, it is said first `what` is done, and how long that
-    may take. With more than one of `hands` other processes work on it too, which no timed measurement bears.
+    What is done comes back in the order it was asked for. `since` is what the store held when `todo` was found missing
+    in it; if it is not given, the store is read once more. With `asked`, the number of requests of which `todo` is
+    missing, it is said first `what` is done, and how long that may take. With more than one of `hands` other processes
+    work on it too, which no timed measurement bears.
     """
     if not todo:
         return []

@@ -159,8 +159,8 @@ def _measure(wanted: list[execute.Request], records: Path, what: str = "measure"
     todo = execute.missing(wanted, contents.newest())
     if not todo:
         print(f"{what}: 0 missing of {len(wanted)}", file=sys.stderr)
-    measured = progress.measure(todo, records, since=contents, asked=len(wanted), what=what, hands=hands)
-    return [r for r in measured if r.status != "ok"]
+    done = progress.run(todo, records, since=contents, asked=len(wanted), what=what, hands=hands)
+    return [d.record for d in done if d.record.status != "ok"]
 
 
 def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> None:

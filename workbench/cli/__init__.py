@@ -93,7 +93,7 @@ for _group in GROUPS:
 def main() -> None:
     """Run a command. Exit codes: 0 fine, 2 what the user can mend (one line), 1 a defect (a traceback)."""
     if sys.stderr is None:  # closed; print would take standard output in its place
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open for as long as the process lives
     if sys.stdout is None:
         _end("Standard output is closed, so nothing can be told; leave it open, or send it to a file or /dev/null.")
     try:

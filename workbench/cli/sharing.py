@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import Commands, Data, Json, Records, Trained, print_json
 
 if TYPE_CHECKING:
-    from workbench.attention.trials import Image
+    from workbench.attention.trials import Image, Network
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as swinir-light-x4.")]
 Images = Annotated[
@@ -39,31 +40,17 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Run a network with one layer's attention map in the place of another's: what is lost, what is saved."""
-    from workbench import models, store, testsets
-    from workbench.report import roofline, sharing
-
-    variant = models.find(name)
-    if picture:
-        roofline.check(picture)
-    from workbench.attention import choosing, shares, trials
+    subject = _subject(name, weights, picture, data)
+    from workbench import store
+    from workbench.attention import shares
     from workbench.attention.capture import layers
+    from workbench.report import sharing
 
-    home = data or testsets.default()
-    chosen = choosing.choose(name, weights, home)
-    net = trials.network(name, chosen)
-    found = layers(net.model)
+    found = layers(subject.net.model)
     side = shares.crop(found) if crop is None else crop
-    shares.check(net, found, side, layer or [])
-    middles, fed = _middles(images, home, side, variant.scale)
-    print(f"{choosing.told(name, chosen)}; {fed}", file=sys.stderr)
-    study = shares.Study(net, middles, layer or [])
-    told = study.run(records or store.default(), bound, force)
-    if picture:
-        sharing.write(told, picture)
-    if as_json:
-        print_json(sharing.rows(told))
-    else:
-        sys.stdout.write(sharing.text(told))
+    shares.check(subject.net, found, side, layer or [])
+    study = shares.Study(subject.net, _middles(subject, images, side), layer or [])
+    _show(sharing, study.run(records or store.default(), bound, force), picture, as_json)
 
 
 def field(
@@ -79,37 +66,60 @@ def field(
     as_json: Json = False,
 ) -> None:
     """Say how far a network looks: the receptive field of its centre in effect, and what a patch is attributed to."""
-    from workbench import models, store, testsets
+    subject = _subject(name, weights, picture, data)
+    from workbench import store
+    from workbench.attention import fields
+    from workbench.attention.field import STEPS
     from workbench.report import fields as report
+
+    middles = _middles(subject, images, fields.CROP if crop is None else crop)
+    found = fields.study(subject.net, middles, records or store.default(), STEPS if steps is None else steps, force)
+    _show(report, found, picture, as_json)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is tried on images: a network, its weights in words, and the user's folder."""
+
+    net: Network
+    weights: str
+    home: Path
+
+
+def _subject(name: str, weights: str | None, picture: Path | None, data: Path | None) -> _Subject:
+    """What was asked for; what is wrong with a name or a file to draw is told before torch is imported."""
+    from workbench import models, testsets
     from workbench.report import roofline
 
-    variant = models.find(name)
+    models.find(name)
     if picture:
         roofline.check(picture)
-    from workbench.attention import choosing, fields, trials
-    from workbench.attention.field import STEPS
+    from workbench.attention import choosing, trials
 
     home = data or testsets.default()
     chosen = choosing.choose(name, weights, home)
-    net = trials.network(name, chosen)
-    middles, fed = _middles(images, home, fields.CROP if crop is None else crop, variant.scale)
-    print(f"{choosing.told(name, chosen)}; {fed}", file=sys.stderr)
-    told = fields.study(net, middles, records or store.default(), STEPS if steps is None else steps, force)
-    if picture:
-        report.write(told, picture)
-    if as_json:
-        print_json(report.rows(told))
-    else:
-        sys.stdout.write(report.text(told))
+    return _Subject(trials.network(name, chosen), choosing.told(name, chosen), home)
 
 
-def _middles(named: list[str] | None, home: Path, side: int, scale: int) -> tuple[list[Image], str]:
-    """The middles of the images, and what is fed of them."""
+def _middles(subject: _Subject, named: list[str] | None, side: int) -> list[Image]:
+    """The middles of the images; what is fed, and by which weights, is told first."""
     from workbench.attention import pictures, trials
 
-    found = pictures.find(named or [], home, scale, hr=True, default=pictures.LARGE)
+    scale = subject.net.variant.scale
+    found = pictures.find(named or [], subject.home, scale, hr=True, default=pictures.LARGE)
     middles = trials.middles(found, side, scale)
-    return middles, pictures.fed(found, side)
+    print(f"{subject.weights}; {pictures.fed(found, side)}", file=sys.stderr)
+    return middles
+
+
+def _show(report: Any, found: Any, picture: Path | None, as_json: bool) -> None:
+    """What was found, by the file of `report` that formats it: a picture if one is wanted, then text or JSON."""
+    if picture:
+        report.write(found, picture)
+    if as_json:
+        print_json(report.rows(found))
+    else:
+        sys.stdout.write(report.text(found))
 
 
 COMMANDS: Commands = {"share": share, "field": field}

@@ -138,8 +138,8 @@ def _content(path: Path) -> bytes:
 def _check(path: Path, image: Image, content: bytes) -> None:
     """Refuse what the head of a file says cannot be eight bits of RGB or grey without a guess."""
     mode = image.mode
-    if getattr(image, "n_frames", 1) > 1:
-        raise UserError(f"{path} has {image.n_frames} pictures in one file. Save one of them as a PNG.")  # type: ignore[attr-defined]
+    if (frames := getattr(image, "n_frames", 1)) > 1:
+        raise UserError(f"{path} has {frames} pictures in one file. Save one of them as a PNG.")
     if mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         raise UserError(f"{path} has an alpha channel, of which no metric knows. Flatten it: an 8-bit RGB PNG.")
     if mode.startswith("I") or mode == "F" or _deep(image, content):

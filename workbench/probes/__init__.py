@@ -1,4 +1,4 @@
-"""How a quantity is obtained. A probe is a file with NAME, UNIT, VERSION, READS, TIMED and measure().
+"""How a quantity is obtained. A probe is an entry of `PROBES`, and for most of them a file with its `measure`.
 
 Listing the probes must not cost an import of torch, so this file holds their facts; the files hold how it is done.
 """
@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from workbench import spec
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import Tensor, nn
 
 
@@ -23,12 +21,6 @@ class Reading:
 
     values: tuple[float, ...]
     details: dict[str, Any]
-
-
-class Compare(Protocol):
-    """The signature of `measure` of a probe of images: one that was made against its original."""
-
-    def __call__(self, made: NDArray[np.uint8], original: NDArray[np.uint8], border: int, space: str) -> float: ...
 
 
 class Measure(Protocol):
@@ -42,7 +34,7 @@ class Probe:
     """The facts of one probe."""
 
     name: str
-    """Public name; the file is called the same, with underscores."""
+    """Public name; its file, if it has one, is called the same, with underscores."""
     unit: str
     """Base unit of the values."""
     version: int
@@ -61,19 +53,15 @@ class Probe:
     """The probe whose value this one takes under every protocol that could have made a printed figure."""
 
     @property
+    def module(self) -> str | None:
+        """The file that holds its `measure`. A search runs another probe; `evaluate` judges images by all at once."""
+        return None if self.across or self.images else f"workbench.probes.{self.name.replace('-', '_')}"
+
+    @property
     def measure(self) -> Measure:
-        measure: Measure = self._module.measure
+        assert self.module, f"{self.name} has no file of its own"
+        measure: Measure = importlib.import_module(self.module).measure
         return measure
-
-    @property
-    def compare(self) -> Compare:
-        """What a probe of images has in place of `measure`, under the same name."""
-        compare: Compare = self._module.measure
-        return compare
-
-    @property
-    def _module(self) -> Any:
-        return importlib.import_module(f"workbench.probes.{self.name.replace('-', '_')}")
 
 
 COUNTED = (

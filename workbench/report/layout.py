@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
+from workbench.digits import last
 from workbench.judge import UNASKED, UNSETTLED, Cell
 from workbench.spec import Column, Table
 
@@ -76,8 +77,7 @@ def lean(cell: Cell) -> str:
 
 def figure(value: float, cell: Cell) -> str:
     """A figure with one decimal more than the cell prints."""
-    decimals = -Decimal(cell.printed or "0.0").as_tuple().exponent + 1  # type: ignore[operator]
-    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
+    return str(Decimal(repr(value)).quantize(last(cell.printed or "0.0") / 10, ROUND_HALF_UP))
 
 
 def difference(cell: Cell) -> str:

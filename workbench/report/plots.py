@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from workbench import store
+from workbench.digits import left_open
 from workbench.judge import Cell
 from workbench.spec import Figure, Record, Table
 
@@ -133,8 +133,7 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
 def _point(panel: Any, cell: Cell, y: float, k: int) -> None:
     """One cell: a grey bar over what the printed digits leave open, and where the measured figure is."""
     reported, difference = cell.reported or 0.0, cell.difference or 0.0
-    digits = -Decimal(cell.printed or "0").as_tuple().exponent  # type: ignore[operator]
-    half = 100 * 0.5 * 10.0**-digits / reported
+    half = 100 * left_open(cell.printed or "0") / reported
     panel.plot([-half, half], [y, y], color="#bbbbbb", linewidth=4, solid_capstyle="butt", zorder=2)
     marker = "x" if cell.verdict in ("differs", "contradicted", "suspect") else MARKERS[k]
     face = OKABE_ITO[k] if cell.verdict in ("reproduced", "planned") else "white"

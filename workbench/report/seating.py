@@ -118,7 +118,7 @@ class _Choices:
         cost += LINE * np.minimum(on, 3)
         keep = np.flatnonzero(inside)
         self.seats = [
-            Seat(*rows[k][:2], tuple(float(end) for end in leaders[k]) if rows[k][2] else None)  # type: ignore[arg-type]
+            Seat(*rows[k][:2], tuple(map(float, leaders[k])) if rows[k][2] else None)  # type: ignore[arg-type]  # of four
             for k in keep
         ]
         self.boxes, self.leaders, self.cost = boxes[keep], leaders[keep], cost[keep]

@@ -27,7 +27,7 @@ class WindowFrame(Frame):
     depend on what it is run with. A GPU, or a fused attention, may decide such near ties otherwise.
     """
 
-    relative_position_index_SA: Tensor  # noqa: N815
+    relative_position_index_SA: Tensor  # noqa: N815  # its key in official checkpoints
 
     def __init__(self, scale: int, channels: int, groups: Iterable[nn.Module], lean: bool, noise: bool = False):
         """`noise`: whether random numbers are drawn in evaluation, and so in the order of the whole batch."""

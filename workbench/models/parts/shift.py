@@ -53,7 +53,7 @@ class Block(nn.Module):
         self.register_buffer("attn_mask", mask)
         self.kept = Kept()
         if lean:
-            self.register_state_dict_post_hook(_own_constants)  # type: ignore[no-untyped-call]
+            self.register_state_dict_post_hook(_own_constants)  # type: ignore[no-untyped-call]  # torch leaves it bare
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:  # (B, H * W, C), sides in whole windows
         if self.lean and not (self.training or torch.is_grad_enabled()):
