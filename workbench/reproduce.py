@@ -27,10 +27,10 @@ from workbench.models.ablations import ABLATIONS
 from workbench.report import bounds, resolutions
 from workbench.spec import Claim, Record, Table, UserError
 
-NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "complexity")
+NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "your_model", "complexity")
 """In the order in which they run: complexity last, which writes the site that shows what the others drew."""
 
-SLOW = ("attention",)
+SLOW = ("attention", "your_model")
 """Notebooks that run networks, and are left out where it has to be quick."""
 
 BOUND = "a100"
