@@ -37,8 +37,11 @@ BOUND = "a100"
 """The device whose lower bounds stand beside printed latencies."""
 
 
-def run(quick: bool, records: Path, results: Path) -> None:
-    """Do all of it; what a record already answers is not measured again."""
+def run(quick: bool, records: Path, results: Path) -> tuple[list[tuple[Table, list[judge.Cell]]], list[Record]]:
+    """Do all of it; what a record already answers is not measured again.
+
+    The tables come back with their cells as judged in the end, and the records of what has no value.
+    """
     records, results = records.absolute(), results.absolute()
     store.check_results(results)
     contents = store.read(records)
@@ -57,11 +60,7 @@ def run(quick: bool, records: Path, results: Path) -> None:
     unanswered += _measure(open_, records, hands=hands)
     _notebooks([n for n in NOTEBOOKS if not (quick and n in SLOW)], records, results)
     known = store.read(records).newest()
-    for table in tables:
-        print(judge.summary(table, judge.judge(table, known)))
-    print(f"written: {results / 'tables'}, {results / 'figures'}, {results / 'report' / 'index.html'}")
-    if code := progress.conclude(unanswered):
-        raise SystemExit(code)
+    return [(table, judge.judge(table, known)) for table in tables], unanswered
 
 
 def _notebooks(names: Sequence[str], records: Path, results: Path) -> None:

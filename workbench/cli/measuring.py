@@ -134,11 +134,22 @@ def reproduce(
     ] = False,
     records: Records = None,
     results: Results = None,
-) -> None:
+    as_json: Json = False,
+) -> int:
     """Measure what the tables need, run the notebooks, and write tables, figures and report."""
-    from workbench import reproduce, store
+    from workbench import judge, progress, reproduce, store
 
-    reproduce.run(quick, records or store.default(), results or store.default().parent)
+    target = (results or store.default().parent).absolute()
+    judged, unanswered = reproduce.run(quick, records or store.default(), target)
+    written = [target / "tables", target / "figures", target / "report" / "index.html"]
+    if as_json:
+        verdicts = {table.id: judge.counts(table, cells) for table, cells in judged}
+        print_json({"tables": verdicts, "written": [str(path) for path in written]})
+    else:
+        for table, cells in judged:
+            print(judge.summary(table, cells))
+        print(f"written: {', '.join(map(str, written))}")
+    return progress.conclude(unanswered)
 
 
 COMMANDS: Commands = {"measure": measure, "compare": compare, "reproduce": reproduce}
