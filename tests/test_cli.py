@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from workbench import execute, judge, models, papers, probes, protocols, report, store
+from workbench import environment, execute, judge, models, papers, probes, protocols, report, store
 from workbench.spec import UserError
 
 FIELDS = {"variant", "protocol", "probe", "unit", "values", "status", "reason", "recorded_at", "machine"}
@@ -71,6 +71,9 @@ MISTAKES = {
     ),
     "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
     "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast", "See: workbench measure --help"),
+    "a misspelt command": (("mesure", "esc-x4"), "'mesure'. Did you mean 'measure'? See: ", "workbench --help"),
+    "a misspelt option": (("tables", "--jsn"), "option: --jsn. Did you mean '--json'?", "See: workbench tables"),
+    "a part of a name": (("weights", "fetch", "imdn"), "Did you mean 'imdn-x2-div2k' or ", "workbench weights list"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
     "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
@@ -483,7 +486,9 @@ def test_an_error_of_a_file_is_not_taken_for_one_of_the_output(workbench, monkey
 
 
 def test_the_version_is_told(workbench):
-    assert re.fullmatch(r"workbench (\d+\.\d+\.\d+|.* not installed)\n", workbench("--version").out.replace(",", ""))
+    told, _, commit = workbench("--version").out.rstrip("\n").partition(", commit ")
+    assert re.fullmatch(r"workbench(?: \d+\.\d+\.\d+|, imported from its folder and not installed)", told)
+    assert commit.partition(" ")[0] == (environment.commit()["commit"] or "")[:12]
 
 
 # --- a user who has seen enough

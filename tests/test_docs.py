@@ -13,7 +13,7 @@ import typer
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from workbench import cli, environment, execute, models
+from workbench import cli, environment, execute, models, store
 from workbench.own import references
 
 ROOT = environment.SOURCE
@@ -143,7 +143,8 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     assert ran.out
 
 
-def test_the_readme_s_python_runs(monkeypatch):
+def test_the_readme_s_python_runs(monkeypatch, tmp_path):
+    monkeypatch.setattr(store, "default", lambda: tmp_path)
     monkeypatch.setattr(models, "load_checkpoint", lambda model, path: None)  # whose file is not at hand
     block = "\n".join(fenced(README, "python"))
     assert "models.create(" in block

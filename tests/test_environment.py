@@ -95,19 +95,19 @@ def git(folder, *words):
 
 def test_the_commit_and_whether_the_code_differs_from_it(fresh, tmp_path, monkeypatch):
     monkeypatch.setattr(environment, "SOURCE", tmp_path)
-    assert environment._commit() == {"commit": None, "dirty": None}
+    assert environment.commit() == {"commit": None, "dirty": None}
     git(tmp_path, "init")
     (tmp_path / "code.py").touch()
     git(tmp_path, "add", ".")
     git(tmp_path, "commit", "-m", "x")
-    clean = environment._commit()
+    clean = environment.commit()
     assert len(clean["commit"]) == 40
     assert clean["dirty"] is False
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "new.jsonl").touch()
-    assert environment._commit() == clean  # records are not code
+    assert environment.commit() == clean  # records are not code
     (tmp_path / "code.py").write_text("x")
-    assert environment._commit() == clean | {"dirty": True}
+    assert environment.commit() == clean | {"dirty": True}
 
 
 def test_looking_at_the_checkout_writes_nothing_into_it(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_looking_at_the_checkout_writes_nothing_into_it(tmp_path, monkeypatch):
     git(tmp_path, "commit", "-m", "x")
     os.utime(tmp_path / "code.py", (1, 1))  # a plain `git status` would refresh its index now
     index = (tmp_path / ".git" / "index").read_bytes()
-    assert environment._commit()["dirty"] is False
+    assert environment.commit()["dirty"] is False
     assert (tmp_path / ".git" / "index").read_bytes() == index
 
 

@@ -59,6 +59,7 @@ EXPECTED = {
     ),
     "ablations": ("ablations.md", {"tables/ablations.csv", "figures/ablations-esc-x4.svg"}, 1, 0),
     "efficiency": ("energy.md", {"tables/energy.md"}, 0, len(papers.TABLES)),
+    "your_model": ("your_model.tex", {"tables/your_model.tex"}, 1, 5),
     "claims": (f"{len(papers.CLAIMS)} claims: ", {"tables/claims.txt", "tables/claims.json"}, 0, 1),
 }
 """What each prints, writes, and shows of pictures and tables, from two records."""

@@ -475,3 +475,9 @@ def test_two_folders_with_files_of_one_name_are_compared(here, workbench):
     assert told["entrants"] == ["old/net.py:Net-x2", "new/net.py:Net-x2"]
     assert told["ratios"][0]["median"] > 1  # twenty times the work
     assert os.getcwd() == str(here)
+
+
+def test_parameters_that_two_modules_share_are_counted_once(here):
+    shared = "self.again = nn.Conv2d(3, dim, 3)\n        self.again.weight = self.first.weight\n        self.up ="
+    add(here, NET.replace("self.up =", shared).replace("class Net", "class Tied"))
+    assert measured(find("./net.py:Tied", 2), "params").value == params(2) + 8  # a bias more, and no weight

@@ -117,3 +117,9 @@ def test_few_are_done_by_one(request_for, tmp_path, monkeypatch):
     monkeypatch.setattr(sweep, "crew", Mock())
     progress.run([request_for("esc-x4")], tmp_path, hands=2)
     assert not sweep.crew.called
+
+
+def test_a_terminal_s_bar_has_no_colour_where_none_is_wanted(monkeypatch):
+    for wanted in ("", "1"):
+        monkeypatch.setenv("NO_COLOR", wanted)
+        assert progress._Bar(1).bar.console.no_color == bool(wanted)

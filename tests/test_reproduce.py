@@ -1,5 +1,6 @@
 """From nothing to the report: what is measured for the tables, and what is said in the end."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,6 +151,10 @@ def test_it_measures_what_is_missing_runs_the_notebooks_and_sums_up(workbench, q
     again = workbench(*words)
     assert (again.code, again.out) == (0, first.out)
     assert "measure: 0 missing of " in again.err
+    told = json.loads(workbench(*words, "--json").out)
+    (verdicts,) = told["tables"].values()
+    assert verdicts["params_k"] == {"reproduced": 2}
+    assert told["written"][-1] == str(tmp_path / "results" / "report" / "index.html")
     assert store.read(tmp_path / "records").records == measured
 
 

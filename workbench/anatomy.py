@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,13 @@ def read(seen: Trace, protocol: Protocol, device: Device, name: str, shape: Iter
         aside.bytes,
         aside.seconds,
     )
+
+
+def restored(fields: Mapping[str, Any]) -> Anatomy:
+    """An anatomy whose `dataclasses.asdict` came back from another process."""
+    parts = {kind: tuple(Part(**p) for p in fields[kind]) for kind in ("modules", "operators")}
+    one = {"device": Device(**fields["device"]), "shape": tuple(fields["shape"]), "total": Part(**fields["total"])}
+    return Anatomy(**{**fields, **parts, **one})
 
 
 def check(by: str | None, top: int) -> None:

@@ -143,6 +143,10 @@ class Comparison:
         why = "; ".join(self.state["why"])
         return f"disturbed: {why}; that met all alike, and widens the intervals" if why else None
 
+    def told(self) -> list[str]:
+        """Everything in words: sentences, conditions, what disturbed the machine."""
+        return [line for line in (*self.sentences(), self.conditions(), self.disturbed()) if line]
+
     def as_object(self) -> dict[str, Any]:
         """Everything, raw times included, as JSON has it."""
         return {

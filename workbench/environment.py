@@ -36,7 +36,7 @@ def capture() -> dict[str, Any]:
         "architecture": platform.machine(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in VERSIONED},
-        **_commit(),
+        **commit(),
     }
 
 
@@ -119,7 +119,7 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _commit() -> dict[str, Any]:
+def commit() -> dict[str, Any]:
     """The checkout's commit, and whether the code differs from it; results/ is not code."""
     git = ("git", "--no-optional-locks", "-C", str(SOURCE))  # a look: it writes no index, in nobody's way
     head = _run(*git, "rev-parse", "HEAD") if (SOURCE / ".git").exists() else None

@@ -87,8 +87,13 @@ def requests(names: Sequence[str | Variant], probe_names: Sequence[str], ways: S
     ]
 
 
-def with_subjects(wanted: Iterable[Request], weights: str | None, home: Path) -> list[Request]:
+def with_subjects(wanted: Sequence[Request], weights: str | None, home: Path) -> list[Request]:
     """The same requests; where images are judged, with the weights and images of a user's folder."""
+    if untrained := next((r for r in wanted if r.probe.images and r.variant.source), None):
+        raise UserError(
+            f"{untrained} cannot be judged: images are those of the catalogue's networks and their weights. "
+            f"Leave --probe {untrained.probe.name} out for a network of your own."
+        )
     return [
         replace(r, subject=evaluate.subject(r.variant.name, r.protocol, weights, home)) if r.probe.images else r
         for r in wanted
@@ -119,7 +124,7 @@ def answer(request: Request, known: Mapping[str, Record]) -> Record:
 
 def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
-    if request.probe.apart or request.variant.source:
+    if (request.probe.apart or request.variant.source) and not request.variant.held:
         return measure_apart(request, PATIENCE)
     import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
 

@@ -28,11 +28,16 @@ STATUSES: tuple[Status, ...] = ("ok", "failed", "out-of-memory", "timeout", "uns
 class UserError(Exception):
     """Something the user can mend: one line that says what was asked, found and known, and what to do next."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows of it: the sentence, and no frames of ours."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> UserError:
     """The sentence for a name that does not exist, with the nearest names that do."""
     known = list(known)
-    near = difflib.get_close_matches(str(asked).lower().replace("_", "-"), known, n=3, cutoff=0.5)
+    word = str(asked).lower().replace("_", "-")
+    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5) or [n for n in known if word and word in n][:3]
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
     return UserError(f"No {noun} {asked!r}.{guess} {few}")
@@ -54,10 +59,14 @@ class Source:
     """Those files, each with the SHA-256 of its content."""
     seen: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """What else was seen at a first look; every record of it has that in its details."""
+    held: Any = field(default=None, compare=False, repr=False)
+    """A network that is there already, as one of a notebook: what is measured is a copy of it, in this process."""
 
     @property
     def conditions(self) -> dict[str, Any]:
         """What identifies it in a record: content, and no path; a changed file makes records stale."""
+        if self.held is not None:
+            return {"held": "in the process that measured it; nothing identifies it, so it is not stored"}
         return {"digest": self.digest, "arguments": dict(self.arguments)}
 
 
@@ -77,6 +86,11 @@ class Variant:
     """Where the network was published."""
     source: Source | None = None
     """Of a module of somebody's own; None for the catalogue."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is in this process only, and so is measured here and in no record."""
+        return self.source is not None and self.source.held is not None
 
 
 @dataclass(frozen=True)

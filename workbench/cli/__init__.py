@@ -17,6 +17,7 @@ from . import (
     attending,
     auditing,
     checking,
+    completing,
     data,
     drawing,
     listing,
@@ -46,9 +47,9 @@ GROUPS = (
 
 app = typer.Typer(
     help="A workbench for lightweight super-resolution networks: measure them, and check what papers printed.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
+    context_settings={"color": False},
 )
 
 INTERRUPTED = 130  # what typer returns after Ctrl-C
@@ -58,17 +59,22 @@ def _version(asked: bool) -> None:
     if asked:
         from importlib.metadata import PackageNotFoundError, version
 
+        from workbench import environment
+
         try:
-            print(f"workbench {version('workbench')}")
+            told = f"workbench {version('workbench')}"
         except PackageNotFoundError:
-            print("workbench, imported from its folder and not installed")
+            told = "workbench, imported from its folder and not installed"
+        of = environment.commit()
+        changed = " with changes" if of["dirty"] else ""
+        print(told + (f", commit {of['commit'][:12]}{changed}" if of["commit"] else ""))
         raise typer.Exit
 
 
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print version and commit, and end.")
     ] = False,
 ) -> None:
     """What is asked of the program and not of a command."""
@@ -104,6 +110,8 @@ def main() -> None:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         said = error.format_message() if hasattr(error, "format_message") else str(error)
+        if near := getattr(error, "possibilities", None):
+            said = f"{said.partition(' (')[0]}. Did you mean {' or '.join(map(repr, near))}?"
         _end(f"{said} See: {context.command_path if context else 'workbench'} --help")
     except BrokenPipeError:
         _let_go_of_stdout()  # whoever read us has seen enough
@@ -121,6 +129,9 @@ def main() -> None:
 
 def _run() -> int:
     """A command's exit code, however it ends."""
+    if completing.VARIABLE in os.environ:
+        for group in GROUPS:
+            completing.attach(group.COMMANDS)
     try:
         code = app(sys.argv[1:] or ["--help"], prog_name="workbench", standalone_mode=False)
     except SystemExit as ended:

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.spec import UserError
-
 from .options import (
     Arguments,
     Commands,
@@ -65,11 +63,6 @@ def measure(
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     beside = asked(names, scale, arg, timeout)
     wanted = execute.requests(networks(names, beside), probes, protocol or ["esc"])
-    if untrained := next((r for r in wanted if r.probe.images and r.variant.source), None):
-        raise UserError(
-            f"{untrained} cannot be judged: images are those of the catalogue's networks and their weights. Leave "
-            f"--probe {untrained.probe.name} out for a network of your own."
-        )
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
@@ -132,8 +125,7 @@ def _compared(names: list[str | Variant], vs: str | Variant | None, *how: Any) -
     from workbench import comparison
 
     found = comparison.compare(names, vs, *how)
-    lines = [*found.sentences(), found.conditions(), found.disturbed()]
-    return {"object": found.as_object(), "lines": [line for line in lines if line]}
+    return {"object": found.as_object(), "lines": found.told()}
 
 
 def reproduce(
@@ -142,11 +134,22 @@ def reproduce(
     ] = False,
     records: Records = None,
     results: Results = None,
-) -> None:
+    as_json: Json = False,
+) -> int:
     """Measure what the tables need, run the notebooks, and write tables, figures and report."""
-    from workbench import reproduce, store
+    from workbench import judge, progress, reproduce, store
 
-    reproduce.run(quick, records or store.default(), results or store.default().parent)
+    target = (results or store.default().parent).absolute()
+    judged, unanswered = reproduce.run(quick, records or store.default(), target)
+    written = [target / "tables", target / "figures", target / "report" / "index.html"]
+    if as_json:
+        verdicts = {table.id: judge.counts(table, cells) for table, cells in judged}
+        print_json({"tables": verdicts, "written": [str(path) for path in written]})
+    else:
+        for table, cells in judged:
+            print(judge.summary(table, cells))
+        print(f"written: {', '.join(map(str, written))}")
+    return progress.conclude(unanswered)
 
 
 COMMANDS: Commands = {"measure": measure, "compare": compare, "reproduce": reproduce}

@@ -13,7 +13,7 @@ from torch import nn
 
 from workbench.spec import Source, UserError
 
-from . import sources, state
+from . import holding, sources, state
 from .references import Reference, parse
 
 SCALES = ("scale", "upscale", "upscale_factor", "scale_factor", "upscaling_factor", "upsampling", "sf")
@@ -49,12 +49,18 @@ def build(source: Source, scale: int | None) -> Built:
     sources.unchanged(source.files)
     before = state.now()
     try:
-        made = _spandrel(source) if source.reference.startswith("spandrel:") else _constructed(source, scale)
+        made = _made(source, scale)
         made.model = made.model.cpu().float().eval()
         made.changed = _at_import | state.changed(before)
     finally:
         state.put_back(before)
     return made
+
+
+def _made(source: Source, scale: int | None) -> Built:
+    if source.held is not None:
+        return Built(holding.copied(source.held, source.reference), scale, (), "")
+    return _spandrel(source) if source.reference.startswith("spandrel:") else _constructed(source, scale)
 
 
 def load(source: Source) -> None:

@@ -39,7 +39,7 @@ def look(source: Source, scale: int | None, file: str) -> dict[str, Any]:
         built = building.build(source, scale)
         stages.begin("run")
         before = state.now()
-        found, size = _run(built.model, scale or built.scale, source)
+        found, size = tried(built.model, scale or built.scale, source)
         later = state.changed(before)
     except UserError as error:
         return {"mend": str(error)}
@@ -54,8 +54,8 @@ def look(source: Source, scale: int | None, file: str) -> dict[str, Any]:
     return {"scale": found, "tried": list(size), "files": files, "digest": digest, "seen": seen}
 
 
-def _run(model: nn.Module, scale: int | None, source: Source) -> tuple[int, tuple[int, int]]:
-    """Its scale, and the size of the input that it took."""
+def tried(model: nn.Module, scale: int | None, source: Source) -> tuple[int, tuple[int, int]]:
+    """Its scale, as a small input shows it, and the size of the input that it took."""
     first: Exception | None = None
     for height, width in SIZES:
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(0))

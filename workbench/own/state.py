@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -63,6 +64,30 @@ def put_back(before: dict[str, Any]) -> None:
     for name, put in SETTERS.items():
         if GETTERS[name]() != before[name]:
             put(None if name == "default device" and str(before[name]) == "cpu" else before[name])
+
+
+@contextlib.contextmanager
+def untouched() -> Iterator[None]:
+    """Whatever runs inside, this process draws and stands as before, variables of the environment excepted.
+
+    Where CUDA was not begun, seeds wait to be set: the one that waited is set to wait again.
+    """
+    import random
+
+    import numpy as np
+
+    before, cuda = now(), torch.cuda.is_initialized()
+    seed, drawn = torch.initial_seed(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if cuda else []
+    others = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        put_back(before)
+        torch.cuda.set_rng_state_all(on_gpus) if cuda else torch.cuda.manual_seed_all(seed)
+        torch.set_rng_state(drawn)
+        random.setstate(others[0])
+        np.random.set_state(others[1])
 
 
 def _plain(value: Any) -> str:

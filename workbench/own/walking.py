@@ -97,7 +97,7 @@ class Walker:
         model.train(self.fed.mode == "train").to(self.fed.dtype)
         model.register_forward_hook(self._fits(height, width))
         if how == "meta":
-            model = model.to("meta")
+            model = _emptied(model)
         with _faked() if how == "fake" else contextlib.nullcontext():
             shape = self.fed.batch, 3, height, width
             if how == "real":
@@ -119,6 +119,20 @@ class Walker:
                 )
 
         return check
+
+
+def _emptied(model: nn.Module) -> nn.Module:
+    """The same on meta tensors. `.to` makes one parameter each for modules that share one: they share again."""
+    places = dict[Tensor, list[tuple[nn.Module, str]]]()
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                places.setdefault(parameter, []).append((module, name))
+    model = model.to("meta")
+    for (first, known_as), *others in places.values():
+        for module, name in others:
+            module._parameters[name] = first._parameters[known_as]
+    return model
 
 
 class _MisfitError(UserError):

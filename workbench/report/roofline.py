@@ -29,6 +29,14 @@ SEEN = 1e-2
 
 def text(anatomy: Anatomy, by: str | None, top: int) -> str:
     """Totals, and the longest-running parts as aligned tables."""
+    lines = totals(anatomy)
+    for kind in BY if by is None else (by,):
+        lines += ["", *_table(kind, anatomy.parts(kind), anatomy.total, top)]
+    return "\n".join(lines) + "\n"
+
+
+def totals(anatomy: Anatomy) -> list[str]:
+    """What is to be said of the network as a whole."""
     total = anatomy.total
     size = " x ".join(map(str, anatomy.shape))
     lines = [
@@ -46,9 +54,7 @@ def text(anatomy: Anatomy, by: str | None, top: int) -> str:
             f"{_time(anatomy.host_seconds)}"
         )
         lines.append(aside + (", longer than the device needs: host-bound" if anatomy.host_bound else ""))
-    for kind in BY if by is None else (by,):
-        lines += ["", *_table(kind, anatomy.parts(kind), total, top)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def as_object(anatomy: Anatomy, by: str | None, top: int) -> dict[str, Any]:
@@ -100,7 +106,18 @@ def _object(part: Part) -> dict[str, Any]:
 
 
 def _table(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[str]:
-    rows = [
+    table = rows(kind, parts, total, top)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for name, *figures, bound in table:
+        aligned = [f.rjust(w) for f, w in zip(figures, widths[1:-1], strict=True)]
+        lines.append("  ".join([name.ljust(widths[0]), *aligned, bound]))
+    return lines + rest(parts, total, top)
+
+
+def rows(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[tuple[str, ...]]:
+    """The longest-running parts as texts, a heading first."""
+    return [
         (kind, "calls", "multiply-adds", "", "bytes", "", "time >=", "", "bound by"),
         *(
             (
@@ -117,16 +134,12 @@ def _table(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[str]
             for p in parts[:top]
         ),
     ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for name, *figures, bound in rows:
-        aligned = [f.rjust(w) for f, w in zip(figures, widths[1:-1], strict=True)]
-        lines.append("  ".join([name.ljust(widths[0]), *aligned, bound]))
-    left = len(parts) - top
-    if left > 0:
-        rest = _share(sum(p.seconds for p in parts[top:]), total.seconds)
-        lines.append(f"and {left} more, {rest} of the time")
-    return lines
+
+
+def rest(parts: Sequence[Part], total: Part, top: int) -> list[str]:
+    """A line on those that are not shown, if there are any."""
+    share = _share(sum(p.seconds for p in parts[top:]), total.seconds)
+    return [f"and {len(parts) - top} more, {share} of the time"] if len(parts) > top else []
 
 
 def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:

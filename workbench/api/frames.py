@@ -1,0 +1,125 @@
+"""Frames of pandas that a notebook shows as this house shows tables."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import Path
+
+import pandas
+
+from workbench import execute, judge, papers, progress, report, store
+from workbench.probes import Probe
+from workbench.report import html
+from workbench.report import measured as tables
+from workbench.spec import Record, Variant
+
+from . import asked
+
+
+class Shown(pandas.DataFrame):
+    """A DataFrame with a page of its own. What is computed from it is a plain one, and shown as such.
+
+    Changed in place, it is shown as pandas shows it: the page would tell what it was.
+    """
+
+    _metadata = ["_page", "_was"]  # noqa: RUF012  # as pandas wants it
+    _page = ""
+    _was: pandas.DataFrame | None = None
+
+    @property
+    def _constructor(self) -> type[pandas.DataFrame]:
+        return pandas.DataFrame
+
+    def shown_as(self, page: str) -> None:
+        """Have a notebook show this HTML."""
+        self._page, self._was = page, pandas.DataFrame(self, copy=True)
+
+    def _repr_html_(self) -> str | None:
+        if self._was is not None and self._was.equals(pandas.DataFrame(self)):
+            return self._page
+        plain: str | None = pandas.DataFrame(self)._repr_html_()  # type: ignore[operator]  # pandas leaves it bare
+        return plain
+
+
+class Measured(Shown):
+    """Networks by probes, in base units (`attrs["units"]`); NaN where there is no value, and a note why.
+
+    `notes` is what stands below the table: what has no value, how something was counted, protocols, the machine.
+    `records` has by network and probe the whole record: every repetition, every detail.
+    """
+
+    _metadata = [*Shown._metadata, "records", "notes"]  # noqa: RUF012
+    records: Mapping[str, Mapping[str, Record]] = {}
+    notes: Sequence[str] = ()
+
+    def scaled(self) -> pandas.DataFrame:
+        """A plain frame in the units that its page shows, named in the headings: for a paper's table."""
+        units = tables.units(self.records)
+        shown = {u.heading(name): (self[name] / u.factor).round(u.decimals) for name, u in units.items()}
+        return pandas.DataFrame(shown, index=self.index)
+
+
+def measured(
+    chosen: Mapping[str, Variant], probes: Sequence[Probe], protocol: str | Mapping[str, str] | None, at: asked.Store
+) -> Measured:
+    """What is known of each network by now, or is measured."""
+    ways = {p.name: asked.way(p, protocol, probes) for p in probes}
+    places, wanted = list[tuple[str, str]](), list[execute.Request]()
+    for label, variant in chosen.items():
+        places += [(label, p.name) for p in probes]
+        wanted += [r for p in probes for r in execute.requests([variant], [p.name], [ways[p.name]])]
+    found = _records(execute.with_subjects(wanted, at.weights, at.data), at)
+    rows: dict[str, dict[str, Record]] = {label: {} for label in chosen}
+    for (label, probe), record in zip(places, found, strict=True):
+        rows[label][probe] = record
+    held = [label for label, variant in chosen.items() if variant.held]
+    frame = Measured(
+        {p.name: [_number(rows[label][p.name]) for label in rows] for p in probes},
+        index=pandas.Index(list(rows), name="network"),
+    )
+    frame.attrs = {"units": {p.name: p.unit for p in probes}, "protocols": ways}
+    frame.records, frame.notes = rows, tables.sentences(rows, held)
+    frame.shown_as(tables.html(rows, held))
+    return frame
+
+
+def _records(wanted: Sequence[execute.Request], at: asked.Store) -> list[Record]:
+    """The record of each request: from the store, or measured and appended to it; of what is here only, measured."""
+    known: MutableMapping[str, Record] = {}
+    if stored := [r for r in wanted if not r.variant.held]:
+        contents = _read(at.records)
+        known = contents.newest()
+        todo = execute.missing(stored, known, at.force)
+        known.update({d.request.identity: d.record for d in progress.run(todo, at.records, since=contents)})
+    return [_here(r) if r.variant.held else execute.answer(r, known) for r in wanted]
+
+
+def _read(folder: Path) -> store.Contents:
+    contents = store.read(folder)
+    for problem in contents.problems:
+        print(f"workbench: {problem}", file=sys.stderr)
+    return contents
+
+
+def _here(request: execute.Request) -> Record:
+    from workbench.own import state
+
+    with state.untouched():
+        return execute.measure(request)
+
+
+def _number(record: Record) -> float:
+    value = tables.value(record)
+    return math.nan if value is None else value
+
+
+def published(name: str, folder: Path) -> Shown:
+    """A published table, judged by a folder of records."""
+    table = papers.find_table(name)
+    cells = judge.judge(table, _read(folder).newest())
+    frame = Shown([report.as_object(cell) for cell in cells])
+    frame.attrs = {"table": table.id, "title": table.title, "source": table.source}
+    frame.shown_as(html.fragment(table, cells))
+    return frame
