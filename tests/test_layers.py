@@ -12,7 +12,7 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
-    {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
+    {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits", "described"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
     {"timing", "testsets", "lazily", "own"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
@@ -24,6 +24,7 @@ LAYERS = (
     {"sweep", "forecast", "claims", "curves", "made"},
     {"report", "progress", "comparison"},
     {"detective", "doctor"},
+    {"composing"},
     {"reproduce"},
     {"cli"},
     {"__main__"},

@@ -197,7 +197,8 @@ def test_latex_marks_the_best_and_the_second_of_each_scale(cells):
         (False, True), (False, False), (True, False),
     ]  # fmt: skip
     assert "& 110.03$^\\dagger$ &" in lines[2]  # fewest multiply-adds of those measured, but not all counted
-    assert r"\textbf{268.24}$^a$" in lines[0]
+    assert r"\underline{268.24}$^a$" in lines[0]
+    assert r"\textcolor{gray}{\textbf{101.6}} & -- &" in lines[1]  # of which nothing was measured: ranked as printed
 
 
 def test_latex_says_below_the_table_what_its_marks_mean(cells):

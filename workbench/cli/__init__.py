@@ -24,12 +24,14 @@ from . import (
     picturing,
     planning,
     sharing,
+    tabling,
     weights,
 )
 from .options import Command
 
 GROUPS = (
     measuring,
+    tabling,
     checking,
     drawing,
     auditing,
