@@ -21,7 +21,7 @@ LAYERS = (
     {"upscaling", "scores", "attention"},
     {"evaluate"},
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
-    {"sweep", "forecast", "claims", "curves", "made"},
+    {"sweep", "forecast", "claims", "curves", "made", "review"},
     {"report", "progress", "comparison"},
     {"detective", "doctor"},
     {"composing"},

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from workbench import detective
 from workbench.audit import own
 from workbench.described import digits
+from workbench.digits import parse
 from workbench.papers import names
 from workbench.spec import Column, Row, UserError
 
@@ -57,7 +57,7 @@ def typed(value: object, column: Column) -> str:
     """A figure as it was typed: with K, M, G or T a count in that unit, else in the unit of the column."""
     text = digits(value)
     if column.probe in ("params", "macs") and text[-1:].isalpha():
-        figure, factor = detective.parse(text)
+        figure, factor = parse(text)
         return _moved(figure, factor, column)
     try:
         plain = Decimal(text)
