@@ -183,6 +183,7 @@ READING = (
     ("devices",),
     *(("table", "esc-table2", "--format", f) for f in ("md", "csv", "tex", "html", "json")),
     ("table", "esc-table2", "--bounds", "a100"),
+    ("table", "esc-table2", "--drop", "rdn,rcan", "--only", "x4", "--columns", "params,quality+set5", "--tex"),
     ("records",),
     ("records", "--sql", "select count(*) from records"),
     ("data", "list"),

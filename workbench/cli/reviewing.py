@@ -88,7 +88,10 @@ def review(
         sys.stdout.write(reviewed.text(network.name, str(claims), findings))
     broken = sum(f.verdict in OPEN for f in findings)
     if strict and broken:
-        print(f"workbench: {broken} of {len(findings)} claims do not hold as they are stated.", file=sys.stderr)
+        print(
+            f"workbench: {broken} of {len(findings)} claims {'does' if broken == 1 else 'do'} not hold as stated.",
+            file=sys.stderr,
+        )
     return 2 if strict and broken else 0
 
 

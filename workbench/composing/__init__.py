@@ -71,16 +71,10 @@ def compose(table: Table, lines: Sequence[Line]) -> Composition:
     seen = set[str]()
     for line in lines:
         if line.name in seen:
-            raise UserError(
-                f"{table.id} has a row {line.name} already; give yours another name: 'NAME={_typed(line)}'."
-            )
+            raise UserError(f"{table.id} has a row {line.name} already; call yours otherwise, by a label.")
         seen.add(line.name)
     ordered = sorted(lines, key=lambda line: line.row.scale)
     return Composition(replace(table, rows=tuple(line.row for line in ordered)), tuple(ordered))
-
-
-def _typed(line: Line) -> str:
-    return line.row.variant or line.row.method
 
 
 def _asked(line: Line, column: Column) -> list[execute.Request]:

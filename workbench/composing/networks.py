@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,7 @@ def apart(word: str) -> tuple[str | None, str]:
     for at, character in enumerate(word):
         depth += {"(": 1, ")": -1}.get(character, 0)
         if character == "=" and depth <= 0:
-            place = references.parse(word)
-            if place and place.kind == "file" and Path(place.place).is_file():
+            if "/" in word[:at] and Path(re.split(r":|\(", word)[0]).is_file():
                 return None, word  # of a path with an equals sign in it
             label = " ".join("".join(c if c.isprintable() else " " for c in word[:at]).split())
             if not label or not word[at + 1 :].strip():

@@ -76,7 +76,11 @@ def judge(claim: Stated, network: Variant, known: Mapping[str, Record]) -> Findi
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
         why = f"{own}; {found}, which {how}; {looked}"
         return Finding(claim, "explained", why, best, looked.values[best], None, fits, tried, questions, same)
-    near = "which is nearest" if looked.values[best] == record.value else f"the nearest is {found}"
+    near = (
+        "it is nearest itself"
+        if looked.values[best] == record.value
+        else f"nearest is {best} with {looked.values[best]:,}"
+    )
     why = f"{own}; none of {tried} protocols ({looked.distinct} distinct figures) gives it; {near}"
     return Finding(claim, "differs", why, name, record.value, None, (), tried, questions, same)
 
