@@ -12,7 +12,7 @@ import numpy as np
 
 from workbench import audit, papers
 from workbench.papers.printed import FLOPS, LATENCY, MEMORY, PARAMS, QUALITY, SETS
-from workbench.spec import Row, Table
+from workbench.published import Row, Table
 
 COLUMNS = (LATENCY, MEMORY, FLOPS, PARAMS, *QUALITY)
 GAIN = {"set5": 0.12, "set14": 0.12, "b100": 0.06, "urban100": 0.33, "manga109": 0.28}

@@ -10,7 +10,7 @@ from workbench import audit, models, papers
 from workbench.audit import edits
 from workbench.papers import names
 from workbench.papers.printed import FLOPS, LATENCY, PARAMS, QUALITY
-from workbench.spec import Row, Table
+from workbench.published import Row, Table
 
 SET5 = QUALITY[:2]
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from workbench import claims, models, papers, protocols, store
+from workbench.published import Claim, Column, Row, Side, Table
 from workbench.report import sentences
-from workbench.spec import Claim, Column, Row, Side, Table
 
 SPEED = Column("ms", "Latency", "ms", "latency", 1e-3, "low", "a CUDA GPU")
 SIZE = Column("k", "Params", "K", "params", 1e3, "low", "nothing")

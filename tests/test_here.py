@@ -6,8 +6,8 @@ import pytest
 
 from workbench import environment, execute, judge, papers, protocols, report, store
 from workbench.papers.printed import LATENCY
+from workbench.published import Row, Table
 from workbench.report import layout, speeds, times
-from workbench.spec import Row, Table
 
 ROWS = tuple(
     Row(method, 4, variant, {"latency_ms": printed} if printed else {}, {"latency_ms": own} if own else {})

@@ -9,7 +9,8 @@ import pytest
 
 from workbench import digits, environment, judge, models, papers, protocols, store
 from workbench.papers import esc, names
-from workbench.spec import Column, Row, Table, UserError
+from workbench.published import Column, Row, Table
+from workbench.spec import UserError
 
 MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
 PARAMS = Column("params_k", "Params", "K", "params", 1e3, "low", "nothing")

@@ -12,8 +12,9 @@ import pandas
 import pytest
 
 from workbench import judge, papers, report, store
+from workbench.published import Column, Row, Table
 from workbench.report import layout, plots
-from workbench.spec import Column, Row, Table, UserError
+from workbench.spec import UserError
 
 AWKWARD = r"M&M_1 100% #2 <b>x</b> | y {z} $u$ ~v ^w \q \"s\" – †"
 MACS = Column("flops_g", "FLOPs", "G", "macs", 1e9, "low", "nothing")
@@ -198,7 +199,8 @@ def test_latex_marks_the_best_and_the_second_of_each_scale(cells):
         (False, True), (False, False), (True, False),
     ]  # fmt: skip
     assert "& 110.03$^\\dagger$ &" in lines[2]  # fewest multiply-adds of those measured, but not all counted
-    assert r"\textbf{268.24}$^a$" in lines[0]
+    assert r"\underline{268.24}$^a$" in lines[0]
+    assert r"\textcolor{gray}{\textbf{101.6}} & -- &" in lines[1]  # of which nothing was measured: ranked as printed
 
 
 def test_latex_says_below_the_table_what_its_marks_mean(cells):

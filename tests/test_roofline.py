@@ -14,8 +14,9 @@ from workbench.devices import DEVICES, Device
 from workbench.probes import arithmetic, roofline
 from workbench.probes.arithmetic import operations, products
 from workbench.protocols import PROTOCOLS, find
+from workbench.published import Row
 from workbench.report import bounds
-from workbench.spec import Bound, Build, Row, UserError
+from workbench.spec import Bound, Build, UserError
 from workbench.store import Contents
 from workbench.tracing import trace
 

@@ -10,9 +10,9 @@ import browser
 import pytest
 
 from workbench import judge, papers, report, store
+from workbench.published import Row
 from workbench.report import frame, html
 from workbench.report.site import pictures, raw
-from workbench.spec import Row
 
 TABLE = papers.TABLES["esc-table2"]
 STRANGE = "<script>alert(1)</script>"

@@ -9,7 +9,8 @@ from typing import Literal
 
 from workbench import digits, judge, papers
 from workbench.judge import Cell
-from workbench.spec import Claim, Record, Row, Side, Table, unknown
+from workbench.published import Claim, Row, Side, Table
+from workbench.spec import Record, unknown
 
 ABOUT = 0.05
 """The fraction by which a figure may be off that a paper gives as a round one."""

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
 from workbench import execute, judge, models, probes, progress, store
-from workbench.digits import Search, search
+from workbench.digits import Search, parse, search
 from workbench.judge import Cell
-from workbench.spec import Column, Record, Row, Table, UserError, unknown
+from workbench.published import Column, Row, Table
+from workbench.spec import Record, UserError, unknown
 
 COUNTED = ("macs", "params")
 """What a figure of one's own may be; an estimate has no digits to compare."""
 
 SEARCHED = (*COUNTED, "planned-memory")
-UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
-
-
-def parse(figure: str) -> tuple[str, float]:
-    """A printed figure such as 244.2G, 772K or 1,234,567: its digits as printed, and its unit in base units."""
-    match = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([KMGT]?)", figure.strip(), re.IGNORECASE)
-    if not match:
-        raise UserError(
-            f"The figure {figure!r} cannot be read; write digits and, if printed so, one of K, M, G, T: 244.2G, 772K."
-        )
-    whole, decimals, unit = match.groups()
-    return whole.replace(",", "") + (decimals or ""), UNITS[unit.upper()]
 
 
 def figure(variant: str, probe: str, printed: str, records: Path) -> tuple[Search, Record]:

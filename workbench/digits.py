@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 
-from workbench.spec import Record
+from workbench.spec import Record, UserError
+
+UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,17 @@ class Search:
         """`2 fit of 384 protocols tried, which give 28 distinct figures`."""
         many = f"{len(self.fits)} fit" if len(self.fits) != 1 else "1 fits"
         return f"{many} of {self.tried} protocols tried, which give {self.distinct} distinct figures"
+
+
+def parse(figure: str) -> tuple[str, float]:
+    """A printed figure such as 244.2G, 772K or 1,234,567: its digits as printed, and its unit in base units."""
+    match = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([KMGT]?)", figure.strip(), re.IGNORECASE)
+    if not match:
+        raise UserError(
+            f"The figure {figure!r} cannot be read; write digits and, if printed so, one of K, M, G, T: 244.2G, 772K."
+        )
+    whole, decimals, unit = match.groups()
+    return whole.replace(",", "") + (decimals or ""), UNITS[unit.upper()]
 
 
 def search(record: Record, printed: str, factor: float) -> Search:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from workbench import environment, probes, protocols, ratios, store
+from workbench.published import Column, Row, Table
 from workbench.ratios import Ratio
-from workbench.spec import Column, Record, Row, Table
+from workbench.spec import Record, Source
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,9 @@ class Here:
     """As that of a cell."""
 
 
-def answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Record | None:
+def answer(
+    variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record], source: Source | None = None
+) -> Record | None:
     """The newest record of what a cell asks for; for a timed probe, of this machine."""
     if probe not in probes.PROBES:
         return None
@@ -34,12 +37,19 @@ def answer(variant: str, scale: int, probe: str, protocol: str, known: Mapping[s
     conditions = protocols.find(protocol).read(found.reads, scale)
     if found.timed:
         conditions["machine"] = environment.machine()  # a figure of another machine does not stand for this one's
+    if source:
+        conditions["source"] = source.conditions
     return known.get(store.identity(variant, found.name, found.version, conditions))
 
 
 def own(table: Table, row: Row, column: Column) -> str:
     """The protocol of a cell: its row's, or the table's, with what its column adds."""
     return "+".join(filter(None, (row.protocols.get(column.id, table.protocol), column.modifier)))
+
+
+def lean(protocol: str) -> str:
+    """The same protocol with the forward that computes the same with less."""
+    return "+".join([*(part for part in protocol.split("+") if part != "faithful"), "lean"])
 
 
 def reference(table: Table, row: Row) -> Row | None:
@@ -49,7 +59,7 @@ def reference(table: Table, row: Row) -> Row | None:
 
 def here(row: Row, column: Column, known: Mapping[str, Record]) -> Here | None:
     """What this machine gives under the protocol that any machine can run."""
-    record = answer(str(row.variant), row.scale, column.probe, column.here, known) if column.here else None
+    record = answer(str(row.variant), row.scale, column.probe, column.here, known, row.source) if column.here else None
     if record is None or record.status != "ok":
         return None
     low, high = (end / column.factor for end in ratios.interval(record))
@@ -64,7 +74,10 @@ def ratio(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
         return None
     printed = row.printed.get(column.id), base.printed.get(column.id)
     for way in (None, column.here):
-        pair = [answer(str(r.variant), r.scale, column.probe, way or own(table, r, column), known) for r in (row, base)]
+        pair = [
+            answer(str(r.variant), r.scale, column.probe, way or own(table, r, column), known, r.source)
+            for r in (row, base)
+        ]
         mine, its = (r if r is not None and r.status == "ok" else None for r in pair)
         if mine and its and its.value > 0:
             asked = way or own(table, row, column)  # what was measured for another protocol may be the same thing

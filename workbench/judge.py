@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -13,8 +14,9 @@ from workbench import audit, here, papers, probes, protocols, scores, store
 from workbench.digits import cuts_to, rounds_to, search
 from workbench.here import Here
 from workbench.known import Indexed, Noted
+from workbench.published import Column, Row, Table
 from workbench.ratios import Ratio
-from workbench.spec import Column, Record, Row, Table
+from workbench.spec import Record
 
 Verdict = Literal[
     "reproduced",
@@ -163,12 +165,12 @@ def _cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
         empty = replace(empty, here=here.here(row, column, known), ratio=here.ratio(table, row, column, known))
     if probes.PROBES[column.probe].images:
         return found(*scores.verdict(table, row.variant, row.scale, column, protocol, printed, known))
-    record = here.answer(row.variant, row.scale, column.probe, protocol, known)
+    record = here.answer(row.variant, row.scale, column.probe, protocol, known, row.source)
     if (record is None or record.status == "unsupported") and column.estimate in probes.PROBES:
         return _estimated(empty, row, column, known, f"needs {column.needs}")
     timed = probes.PROBES[column.probe].timed
     if record is None or (timed and record.status == "unsupported"):
-        command = f"workbench measure {row.variant} --probe {column.probe} --protocol {protocol}"
+        command = f"workbench measure {shlex.quote(row.variant)} --probe {column.probe} --protocol {protocol}"
         if timed:
             return found("not printed" if printed is None else "not measured", f"needs {column.needs}: {command}")
         return found("not measured", f"{UNASKED}: {command}")
@@ -179,7 +181,7 @@ def _cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
     if timed:
         return found(*_timed(table, row, column, empty.ratio, record), record)
     value = Decimal(record.value) / Decimal(column.factor)
-    searched = here.answer(row.variant, row.scale, f"{column.probe}-search", protocol, known)
+    searched = here.answer(row.variant, row.scale, f"{column.probe}-search", protocol, known, row.source)
     looked = None if searched is None or searched.status != "ok" else search(searched, printed, column.factor)
     seen = {"fits": looked.fits, "distinct": looked.distinct, "tried": looked.tried} if looked else {}
     if rounds_to(value, printed):
@@ -232,8 +234,8 @@ def _timed(table: Table, row: Row, column: Column, ratio: Ratio | None, record: 
 def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record], needs: str) -> Cell:
     """A cell whose device is not here: what the estimate says of it, which is not a measurement."""
     record, lean = (
-        here.answer(str(row.variant), row.scale, str(column.estimate), protocol, known)
-        for protocol in (empty.protocol, f"{empty.protocol}+lean")
+        here.answer(str(row.variant), row.scale, str(column.estimate), protocol, known, row.source)
+        for protocol in (empty.protocol, here.lean(empty.protocol))
     )
     if record is None:
         command = f"workbench measure {row.variant} --probe {column.estimate} --protocol {empty.protocol}"
@@ -250,7 +252,7 @@ def _estimated(empty: Cell, row: Row, column: Column, known: Mapping[str, Record
     )
     if abs(known_cell.difference) <= column.tolerance:
         return replace(known_cell, verdict="planned", why=told)
-    searched = here.answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known)
+    searched = here.answer(str(row.variant), row.scale, f"{column.estimate}-search", empty.protocol, known, row.source)
     if searched is None or searched.status != "ok":
         return replace(known_cell, verdict="differs", why=f"{told}; other protocols were not tried yet")
     values = dict(zip(searched.details["protocols"], searched.values, strict=True))
@@ -280,7 +282,7 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
     parts = []
     for column, verdicts in counts(table, cells).items():
         total = verdicts.total()
-        told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]]
+        told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]] or ["nothing printed"]
         parts.append(f"{titles[column]}: {', '.join(told)}")
     line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
     return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line

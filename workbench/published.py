@@ -1,10 +1,12 @@
-"""The nouns of what papers print: Table with its columns and rows, Figure, Claim. `spec` hands them on."""
+"""The nouns of what papers print: Table with its columns and rows, Figure, Claim."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
+
+from workbench.spec import Source
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class Row:
     """Column id to the printed text, digit for digit; absent where the paper prints nothing."""
     protocols: Mapping[str, str] = field(default_factory=dict)
     """Column id to the protocol under which this row was measured, where it is not the table's."""
+    source: Source | None = None
+    """Of a network of somebody's own, whose records have it among their conditions."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,8 @@ class Table:
     else is no answer to its cells, and not compared with them."""
     bold: frozenset[tuple[str, int, str]] = frozenset()
     """Cells printed as the best of their scale: (method, scale, column); empty if its marks are not held."""
+    caption: str | None = None
+    """What stands over a table of one's own."""
 
 
 @dataclass(frozen=True)

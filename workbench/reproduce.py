@@ -24,8 +24,9 @@ from workbench import (
     store,
 )
 from workbench.models.ablations import ABLATIONS
+from workbench.published import Claim, Table
 from workbench.report import bounds, resolutions
-from workbench.spec import Claim, Record, Table, UserError
+from workbench.spec import Record, UserError
 
 NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "your_model", "complexity")
 """In the order in which they run: complexity last, which writes the site that shows what the others drew."""

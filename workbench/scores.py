@@ -7,7 +7,8 @@ from typing import Literal
 
 from workbench import probes, protocols, weights
 from workbench.known import of
-from workbench.spec import Column, Record, Table
+from workbench.published import Column, Table
+from workbench.spec import Record
 
 Verdict = Literal["reproduced", "differs", "not measured", "not printed"]
 

@@ -1,4 +1,4 @@
-"""The nouns of the house: Variant, Protocol, Record, Table, Figure, and the one error a user can mend."""
+"""The nouns of the house: Variant, Protocol, Record, and the one error a user can mend."""
 
 from __future__ import annotations
 
@@ -9,13 +9,6 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
-
-from workbench.published import Claim as Claim
-from workbench.published import Column as Column
-from workbench.published import Figure as Figure
-from workbench.published import Row as Row
-from workbench.published import Side as Side
-from workbench.published import Table as Table
 
 # The record format's history. A reader takes every schema up to its own; a newer one is reported and skipped.
 # 1: first format.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from workbench import papers
-from workbench.spec import Table
+from workbench.published import Table
 
 from . import between, plain, within
 from .sheet import FEWEST, STRENGTHS, Finding, Place, Sheet, Strength

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from workbench.papers import names
 from workbench.papers.printed import FLOPS, LATENCY, MEMORY, PARAMS, SETS
-from workbench.spec import Column, Row, Table, UserError
+from workbench.published import Column, Row, Table
+from workbench.spec import UserError
 
 LONGEST = 1000
 """Rows of a table that anybody printed; what has more is some other file."""
@@ -29,6 +30,11 @@ COSTS = {
 }
 MEASURES = {"psnr": ("dB", "quality"), "ssim": ("", "ssim")}
 """Unit and probe."""
+UNITS: Mapping[str, Mapping[str, tuple[str, float]]] = {
+    "latency": {"s": ("s", 1.0), "sec": ("s", 1.0), "us": ("us", 1e-6), "µs": ("us", 1e-6)},
+    "memory": {"kb": ("KB", 2**10), "kib": ("KB", 2**10), "gb": ("GB", 2**30), "gib": ("GB", 2**30)},
+}
+"""By probe, what a heading may name in place of its column's own unit: ms, MB."""
 FACTORS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 METHOD, SCALE = r"(method|model|network|name)s?", r"(up)?scale( factor)?|factor"
 
@@ -39,6 +45,7 @@ def read(
     scale: int | None = None,
     training: str | None = None,
     protocol: str = "",
+    fewest: int = 2,
 ) -> tuple[Table, list[str]]:
     """A table, and the headings that are not looked at since nothing says what they are.
 
@@ -46,9 +53,9 @@ def read(
     with a measure (`set5_psnr`). `scale` is that of all rows where no column has it. Image quality is compared
     with other prints only where `training` is told, multiply-adds where `protocol` is. Bold figures (`**38.35**`,
     `\\textbf{38.35}`) are marks of the best. Counts whose heading names no unit (K, M, G, T) have a factor of 0, which
-    compares them with no other print.
+    compares them with no other print. A file with less than `fewest` rows is refused.
     """
-    head, lines = _lines(path)
+    head, lines = _lines(path, fewest)
     if strange := [name for name in columns if name not in head]:
         raise UserError(f"{path} has no column {strange[0]!r}; it has: {', '.join(head)}.")
     meant = {name: what for name in head if (what := _meaning(columns.get(name, name), name in columns))}
@@ -73,7 +80,7 @@ def read(
     return table, [name for name in head if name not in meant]
 
 
-def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _lines(path: Path, fewest: int) -> tuple[list[str], list[tuple[int, list[str]]]]:
     """The headings, and the lines below them with their numbers."""
     try:
         if path.stat().st_size > LARGEST:
@@ -109,7 +116,9 @@ def _lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
             f"{path} has {len(rest):,} rows and {len(head)} columns; "
             f"a printed table has at most {LONGEST:,} and {WIDEST}."
         )
-    if len(rest) < 2:
+    if len(rest) < fewest:
+        if not rest:
+            raise UserError(f"{path} has 0 rows below its headings; there is no figure in it.")
         raise UserError(f"{path} has {len(rest)} rows below its headings; a figure is checked against those of others.")
     for number, line in rest:
         if len(line) != len(head):
@@ -135,7 +144,9 @@ def _meaning(name: str, told: bool) -> Column | str | None:
             unit = re.search(r"\b([kmgt])(flops?|macs?)?\b", plain)
             if column in (PARAMS, FLOPS):
                 return replace(column, unit=unit[1].upper() if unit else "", factor=FACTORS[unit[1]] if unit else 0)
-            return column
+            known = UNITS.get(column.probe, {})
+            told_unit = next((known[word] for word in plain.split() if word in known), None)
+            return replace(column, unit=told_unit[0], factor=told_unit[1]) if told_unit else column
     if told:
         raise UserError(
             f"--column cannot be told that something is {name!r}; known: method, scale, params, flops, latency, "

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from workbench import protocols
-from workbench.spec import Column, Table
+from workbench.published import Column, Table
 
 Strength = Literal["certain", "strong", "weak"]
 STRENGTHS: dict[Strength, str] = {

@@ -24,16 +24,20 @@ from . import (
     measuring,
     picturing,
     planning,
+    reviewing,
     sharing,
+    tabling,
     weights,
 )
 from .options import Command
 
 GROUPS = (
     measuring,
+    tabling,
     checking,
     drawing,
     auditing,
+    reviewing,
     planning,
     ablating,
     attending,

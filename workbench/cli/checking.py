@@ -1,4 +1,4 @@
-"""The commands that hold printed figures against measured ones: table, explain."""
+"""The commands that hold printed figures against measured ones: explain, claims."""
 
 from __future__ import annotations
 
@@ -10,31 +10,6 @@ import typer
 from workbench.spec import UserError
 
 from .options import Commands, Json, Records, look, print_json
-
-
-def table(
-    name: Annotated[str, typer.Argument(metavar="ID", help="A table of `workbench tables`.")],
-    format: Annotated[str | None, typer.Option("--format", help="md, csv, tex, html or json [md].")] = None,
-    bounds: Annotated[
-        str | None, typer.Option("--bounds", metavar="DEVICE", help="Latencies beside lower bounds; md or html.")
-    ] = None,
-    records: Records = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
-) -> None:
-    """Print a published table: every printed figure, the measured one beside it, and a verdict."""
-    from workbench import judge, papers, report
-
-    if as_json and format not in (None, "json"):
-        raise UserError(f"--json and --format {format} ask for two formats; give one of them.")
-    chosen = papers.find_table(name)
-    format = "json" if as_json else format or "md"
-    known = look(records).newest()
-    if bounds is not None:
-        from workbench.report import bounds as beside
-
-        sys.stdout.write(beside.render(chosen, known, bounds, format))
-        return
-    sys.stdout.write(report.render(chosen, judge.judge(chosen, known), format))
 
 
 def explain(
@@ -87,4 +62,4 @@ def claims(records: Records = None, as_json: Json = False) -> None:
         sys.stdout.write(sentences.text(judged))
 
 
-COMMANDS: Commands = {"table": table, "explain": explain, "claims": claims}
+COMMANDS: Commands = {"explain": explain, "claims": claims}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from workbench.spec import Claim, Figure, Table, unknown
+from workbench.published import Claim, Figure, Table
+from workbench.spec import unknown
 
 from . import asid, esc, hitsr
 

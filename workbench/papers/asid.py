@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.spec import Claim, Figure, Side, Table
+from workbench.published import Claim, Figure, Side, Table
 
 TABLES: tuple[Table, ...] = ()
 FIGURES: tuple[Figure, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from workbench.spec import Claim, Figure, Side, Table
+from workbench.published import Claim, Figure, Side, Table
 
 from .printed import FLOPS, LATENCY, MEMORY, PARAMS, QUALITY, across, marks, rows, turned
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from workbench.spec import Claim, Figure, Table
+from workbench.published import Claim, Figure, Table
 
 from .printed import FLOPS, PARAMS, QUALITY, RUNTIME, rows
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib import resources
 
-from workbench.spec import Column, Row
+from workbench.published import Column, Row
 
 from . import names
 

@@ -14,7 +14,8 @@ from typing import Any
 
 from workbench import papers, store
 from workbench.judge import Cell
-from workbench.spec import Figure, Record, Table, unknown
+from workbench.published import Figure, Table
+from workbench.spec import Record, unknown
 
 from . import bounds, html, latex, markdown, site, speeds, times
 from .audited import as_audit, audited, told

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from workbench import judge
-from workbench.spec import Column, Figure, Table, UserError, unknown
+from workbench.published import Column, Figure, Table
+from workbench.spec import UserError, unknown
 
 from .plots import FORMATS
 from .resolutions import probe

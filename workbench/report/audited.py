@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from workbench.audit import FALSE_ALARMS, FEWEST, RULES, STRENGTHS, Finding
-from workbench.spec import Table
+from workbench.published import Table
 
 
 def audited(found: Sequence[tuple[Table, Sequence[Finding]]]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.judge import Cell
-from workbench.spec import Figure, Table
+from workbench.published import Figure, Table
 
 from . import layout, looks
 from .looks import EDGE, LOOKS

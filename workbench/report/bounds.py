@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import devices, probes, protocols, store
+from workbench.published import Row, Table
 from workbench.ratios import rank_correlation
-from workbench.spec import Record, Row, Table, unknown
+from workbench.spec import Record, unknown
 
 from .labels import halo, place_all
 from .plots import MARKERS, OKABE_ITO, STYLE, keep

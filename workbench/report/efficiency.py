@@ -11,7 +11,8 @@ from workbench import models, store
 from workbench.here import disturbed
 from workbench.judge import Cell
 from workbench.known import Indexed
-from workbench.spec import Record, Table
+from workbench.published import Table
+from workbench.spec import Record
 
 from . import html, times
 from .layout import DOUBLE_DAGGER

@@ -7,7 +7,8 @@ from typing import Any
 
 from workbench.digits import Search
 from workbench.judge import Cell, summary
-from workbench.spec import Record, Table
+from workbench.published import Table
+from workbench.spec import Record
 
 SHOWN = 8
 """Protocols named in a text; JSON has all."""

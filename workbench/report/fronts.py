@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from workbench.judge import Cell
-from workbench.spec import Column, Figure, Table
+from workbench.published import Column, Figure, Table
 
 from . import looks
 from .labels import place_all

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
 from workbench.judge import VERDICTS, Cell, counts, summary
-from workbench.spec import Column, Record, Table
+from workbench.published import Column, Table
+from workbench.spec import Record
 
 from . import times
 from .frame import page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.judge import Cell, summary
-from workbench.spec import Column, Table
+from workbench.published import Column, Table
 
 from . import times
 from .layout import DAGGER, DOUBLE_DAGGER, SECTION, by_row, disturbances, left_out, measured, obtained, printed, split
@@ -24,6 +24,7 @@ SPECIAL = {
     "≈": r"$\approx$",
     "~": r"$\sim$",
 }
+NEEDS = r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}."
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
@@ -40,7 +41,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     lines = [
         f"% {table.source}. {summary(table, cells)}",
         *(f"% {told}" for told in times.said(table, cells)),
-        r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}.",
+        NEEDS,
         rf"\begin{{tabular}}{{{aligned}}}",
         r"\toprule",
         " & ".join(["Method", "Scale", *groups]) + r" \\",
@@ -58,7 +59,8 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         for column in pairs:
             cell = row[column.id]
             mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
-            shown += [_grey(_escape(printed(cell))), _ranked(cell, column, peers, measured(cell), False) + mark]
+            shown.append(_ranked(cell, column, peers, printed(cell), True))
+            shown.append(_ranked(cell, column, peers, measured(cell), False) + mark)
         shown += [_ranked(row[c.id], c, peers, printed(row[c.id]), True) for c in plain]
         shown += [_escape(times.here(row[c.id])) for c in timed]
         lines.append(" & ".join(shown) + r" \\")
@@ -69,7 +71,24 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
     width = 2 + 2 * len(pairs) + len(plain + timed)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
-    return "\n".join([*lines, r"\bottomrule", *foot, r"\end{tabular}"]) + "\n"
+    whole = [*lines, r"\bottomrule", *foot, r"\end{tabular}"]
+    return "\n".join(_floating(table.caption, whole) if table.caption else whole) + "\n"
+
+
+def _floating(caption: str, tabular: Sequence[str]) -> list[str]:
+    """A table with its caption, as wide as the page."""
+    start = tabular.index(NEEDS)
+    return [
+        *tabular[:start],
+        r"% Needs \usepackage{booktabs,xcolor,graphicx}.",
+        r"\begin{table*}[t]",
+        r"\centering",
+        rf"\caption{{{_escape(caption)}}}",
+        r"\resizebox{\textwidth}{!}{%",
+        *tabular[start + 1 :],
+        "}",
+        r"\end{table*}",
+    ]
 
 
 def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
@@ -77,18 +96,23 @@ def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(c.protocol for c in cells if c.verdict == "explained" and c.protocol != table.protocol))
 
 
-def _value(cell: Cell, reported: bool) -> float | None:
-    """What a cell is ranked by; an incomplete count has no rank."""
-    if reported:
-        return cell.reported
-    return None if cell.uncounted else (cell.estimate if cell.measured is None else cell.measured)
+def _value(cell: Cell) -> float | None:
+    """What a cell is ranked by: measured, else estimated, else printed; an incomplete count has no rank."""
+    if cell.uncounted:
+        return None
+    found = cell.estimate if cell.measured is None else cell.measured
+    return cell.reported if found is None else found
 
 
 def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
-    """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey."""
-    values = {_value(row[column.id], reported) for row in peers} - {None}
+    """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey.
+
+    Of the two figures of a cell the one is marked that it is ranked by.
+    """
+    values = {_value(row[column.id]) for row in peers} - {None}
     order = sorted((v for v in values if v is not None), reverse=column.best == "high")
-    mine = _value(cell, reported)
+    by = reported == (cell.measured is None and cell.estimate is None)
+    mine = _value(cell) if by else None
     shown = _escape(text)
     if mine is not None and order and mine == order[0]:
         shown = rf"\textbf{{{shown}}}"

@@ -9,7 +9,7 @@ from itertools import groupby
 
 from workbench.digits import last
 from workbench.judge import UNASKED, UNSETTLED, Cell
-from workbench.spec import Column, Table
+from workbench.published import Column, Table
 
 from .audited import told
 
@@ -25,6 +25,8 @@ MARKS = {
     "not printed": "",
 }
 COMMAND = re.compile(r": workbench measure .*")
+USUAL = {"dB": "0.00", "": "0.0000"}
+"""As papers print, by unit: PSNR, and SSIM, which has none."""
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
 AUDIT = "Audit (§)"
@@ -76,8 +78,9 @@ def lean(cell: Cell) -> str:
 
 
 def figure(value: float, cell: Cell) -> str:
-    """A figure with one decimal more than the cell prints."""
-    return str(Decimal(repr(value)).quantize(last(cell.printed or "0.0") / 10, ROUND_HALF_UP))
+    """A figure with one decimal more than the cell prints, or than is usual where it prints nothing."""
+    digit = last(cell.printed or USUAL.get(cell.unit, "0.0")) / 10
+    return str(Decimal(repr(value)).quantize(digit, ROUND_HALF_UP))
 
 
 def difference(cell: Cell) -> str:
@@ -130,7 +133,10 @@ def notes(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     for cell in cells:
         if cell.verdict in UNSETTLED or (cell.verdict == "not measured" and cell.printed is None):
             told.setdefault((cell.column, f"{cell.verdict}: {cell.why}"), []).append(f"{cell.method} x{cell.scale}")
-    return [(f"{', '.join(who)}, {column}", why) for (column, why), who in told.items()]
+    columns: dict[tuple[str, str], list[str]] = {}
+    for (column, why), who in told.items():
+        columns.setdefault((", ".join(who), why), []).append(column)
+    return [(f"{who}, {', '.join(those)}", why) for (who, why), those in columns.items()]
 
 
 def doubts(cells: Sequence[Cell]) -> list[tuple[str, str]]:

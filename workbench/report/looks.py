@@ -9,7 +9,7 @@ from typing import Any
 
 from workbench.judge import Cell
 from workbench.papers import names
-from workbench.spec import Figure, Table
+from workbench.published import Figure, Table
 
 
 @dataclass(frozen=True)

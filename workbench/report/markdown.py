@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.judge import VERDICTS, Cell, summary
-from workbench.spec import Table
+from workbench.published import Table
 
 from . import times
 from .layout import (

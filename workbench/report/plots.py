@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from workbench import store
 from workbench.digits import left_open
 from workbench.judge import Cell
-from workbench.spec import Figure, Record, Table
+from workbench.published import Figure, Table
+from workbench.spec import Record
 
 from . import looks
 from .labels import settle

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import here, probes, protocols
 from workbench.judge import Cell
-from workbench.spec import Column, Figure, Record, Row, Table
+from workbench.published import Column, Figure, Row, Table
+from workbench.spec import Record
 
 from . import looks
 from .labels import place_column

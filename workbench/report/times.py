@@ -8,8 +8,8 @@ from typing import Any
 
 from workbench import protocols
 from workbench.judge import Cell
+from workbench.published import Column, Table
 from workbench.ratios import Ratio, rank_correlation
-from workbench.spec import Column, Table
 
 
 def beside(column: Column, cells: Sequence[Cell]) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from workbench import claims, judge, papers, store
 from workbench.claims import Judged
 from workbench.judge import Cell
+from workbench.published import Table
 from workbench.report import html, sentences, speeds
 from workbench.report.frame import Link, page
-from workbench.spec import Record, Table
+from workbench.spec import Record
 
 from . import doubts, front, pictures, raw
 
