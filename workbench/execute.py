@@ -58,12 +58,14 @@ class Request:
     probe: probes.Probe
     subject: evaluate.Subject | None = None
     """Weights and images, where the probe judges images."""
+    machine: str | None = None
+    """Whose time it is, in words, if not this machine's; nothing but what is timed asks for one."""
 
     @property
     def conditions(self) -> Mapping[str, Any]:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
-            read["machine"] = environment.machine()
+            read["machine"] = self.machine or environment.machine()
         read |= {"source": self.variant.source.conditions} if self.variant.source else {}
         return read | (self.subject.conditions if self.subject else {})
 
