@@ -27,15 +27,7 @@ from .options import (
 )
 
 if TYPE_CHECKING:
-    from workbench.spec import Status, Variant
-
-OUTCOMES: dict[Status, str] = {
-    "failed": "failed",
-    "timeout": "timed out",
-    "out-of-memory": "ran out of memory",
-    "unsupported": "unsupported",
-}
-
+    from workbench.spec import Variant
 
 def measure(
     names: Annotated[
@@ -85,12 +77,9 @@ def measure(
     if as_json:
         print_json([store.to_json(a) for a in answers])
     else:
+        shared = len(done) - len(fresh)
         counts = Counter(r.status for r in fresh)
-        without = " and ".join(f"{counts[status]} {told}" for status, told in OUTCOMES.items() if counts[status])
-        measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
-        if shared := len(done) - len(fresh):
-            measured += f", {shared} measured meanwhile by another sweep"
-        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(done)} already known.", file=sys.stderr)
+        print(progress.summary(len(wanted), counts, shared, len(wanted) - len(done)), file=sys.stderr)
         for a in answers:
             told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
             told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
