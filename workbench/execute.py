@@ -279,6 +279,11 @@ def _built(variant: Variant, build: Build, device: str) -> nn.Module:
     return model.train(build.mode == "train")
 
 
+def unmeasured(request: Request, outcome: Outcome) -> Record:
+    """The record of a measurement that ended elsewhere without an answer: all that is known of it is known here."""
+    return replace(_record(request, outcome), machine=request.machine or environment.machine())
+
+
 def _record(request: Request, outcome: Outcome, took: float | None = None) -> Record:
     return Record(
         variant=request.variant.name,

@@ -14,8 +14,9 @@ from workbench.spec import Record
 class Forecast:
     """What records of this machine say of the time that measurements take; a guess, and called one."""
 
-    def __init__(self, records: Iterable[Record] = (), hands: int = 1, machines: Collection[str] = ()):
-        """`machines`: whose records tell as well, where it is not this machine that measures."""
+    def __init__(self, records: Iterable[Record] = (), hands: float = 1, machines: Collection[str] = ()):
+        """`machines`: whose records tell as well, where it is not this machine that measures. `hands`: how many do; 0
+        where nobody knows."""
         self._hands = hands
         self._took = defaultdict[tuple[str, ...], deque[float]](lambda: deque(maxlen=25))
         self._now, self._noted = 0.0, 0
@@ -51,7 +52,11 @@ class Forecast:
         for request in left:
             guess = self.seconds(request)
             seconds, known, number = seconds + (guess or 0.0), known + (guess is not None), number + 1
-        return f"{'about' if known == number else 'at least'} {words(seconds / self._hands)}" if known else ""
+        return (
+            f"{'about' if known == number else 'at least'} {words(seconds / self._hands)}"
+            if known and self._hands
+            else ""
+        )
 
 
 def words(seconds: float) -> str:

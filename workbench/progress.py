@@ -79,9 +79,11 @@ def each(
     since: store.Contents,
     asked: int | None = None,
     what: str = "measure",
-    hands: int = 1,
+    hands: float = 1,
 ) -> Iterator[Done]:
     """What `run` does, by any engine, each told as it is stored; none is kept, so that there may be very many."""
+    if not todo:
+        return
     left = {r.identity: r for r in todo}
     forecast = Forecast(since.records, hands, {r.machine for r in todo if r.machine})
     with store.Writer(folder) as writer:

@@ -26,8 +26,8 @@ class Engine(Protocol):
     def kind(self, request: Request) -> Hashable:
         """Requests of one kind wait for the same places; those of another are not kept waiting by them."""
 
-    def many(self, kind: Hashable) -> int:
-        """How many of a kind it is given at most before it has handed one back."""
+    def many(self, request: Request) -> int:
+        """How many of a request's kind it is given at most before it has handed one back."""
 
     def give(self, request: Request) -> None:
         """Begin, or have it wait for its place."""
@@ -46,7 +46,7 @@ class Here:
     def kind(self, request: Request) -> Hashable:
         return None
 
-    def many(self, kind: Hashable) -> int:
+    def many(self, request: Request) -> int:
         return 1
 
     def give(self, request: Request) -> None:
@@ -119,7 +119,7 @@ def spread(
     try:
         while any(queues.values()) or begun:
             for kind, queue in queues.items():
-                while queue and count[kind] < engine.many(kind):
+                while queue and count[kind] < engine.many(queue[0]):
                     if done := begin(queue.popleft()):
                         yield done
             if begun:
@@ -137,7 +137,7 @@ def spread(
                 done = begin(request, wait=True)
             if done:
                 yield done
-            while count[engine.kind(request)] >= engine.many(engine.kind(request)):
+            while count[engine.kind(request)] >= engine.many(request):
                 yield end()
         while begun:
             yield end()

@@ -24,12 +24,14 @@ from . import (
     picturing,
     planning,
     sharing,
+    sweeping,
     weights,
 )
 from .options import Command
 
 GROUPS = (
     measuring,
+    sweeping,
     checking,
     drawing,
     auditing,
