@@ -83,14 +83,15 @@ def read(path: Path, home: Path) -> Asked:
     grids = told.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
         raise UserError(f"{path}: `grid` is no list of tables; begin each grid with a line [[grid]].")
-    found, excluded = dict[str, Request](), 0
+    found, excluded = dict[tuple[str, str | None], Request](), 0
     for number, grid in enumerate(grids, start=1):
         where = f"{path}, grid {number}"
         points = _points(grid, where)
         kept = [p.request for p in _kept(points, grid, where)]
         excluded += len(points) - len(kept)
         for request in execute.with_subjects(kept, _weights(grid, where), home):
-            found.setdefault(request.identity, request)
+            place = protocols.device(request.protocol) if request.probe.timed else None
+            found.setdefault((request.identity, place), request)
     if not found:
         why = f"all {excluded} of its grids are excluded" if excluded else "it has no [[grid]]"
         raise UserError(

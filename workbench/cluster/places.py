@@ -2,7 +2,8 @@
 
 A timed figure is one of a machine, so a request for one is bound to a kind of machine before it is looked up: that of
 the cluster's kinds which has answered most already, else that which most places are on. So all that one sweep asks of a
-device comes from machines that are the same in words, and a second run of the sweep asks for the same.
+device comes from machines that are the same in words, and a second run of the sweep asks for the same. Two GPUs of
+different kinds in one machine are not told apart.
 """
 
 from __future__ import annotations
