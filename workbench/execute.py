@@ -58,12 +58,14 @@ class Request:
     probe: probes.Probe
     subject: evaluate.Subject | None = None
     """Weights and images, where the probe judges images."""
+    machine: str | None = None
+    """Whose time it is, in words, if not this machine's; nothing but what is timed asks for one."""
 
     @property
     def conditions(self) -> Mapping[str, Any]:
         read = self.protocol.read(self.probe.reads, self.variant.scale)
         if self.probe.timed:
-            read["machine"] = environment.machine()
+            read["machine"] = self.machine or environment.machine()
         read |= {"source": self.variant.source.conditions} if self.variant.source else {}
         return read | (self.subject.conditions if self.subject else {})
 
@@ -279,6 +281,11 @@ def _built(variant: Variant, build: Build, device: str) -> nn.Module:
         for module in shifting:
             module.shift = 0  # type: ignore[assignment]  # a number, neither tensor nor module
     return model.train(build.mode == "train")
+
+
+def unmeasured(request: Request, outcome: Outcome) -> Record:
+    """The record of a measurement that ended elsewhere without an answer: all that is known of it is known here."""
+    return replace(_record(request, outcome), machine=request.machine or environment.machine())
 
 
 def _record(request: Request, outcome: Outcome, took: float | None = None) -> Record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from workbench import environment
 from workbench.execute import Request
@@ -14,19 +14,23 @@ from workbench.spec import Record
 class Forecast:
     """What records of this machine say of the time that measurements take; a guess, and called one."""
 
-    def __init__(self, records: Iterable[Record] = (), hands: int = 1):
+    def __init__(self, records: Iterable[Record] = (), hands: float = 1, machines: Collection[str] = ()):
+        """`machines`: whose records tell as well, where it is not this machine that measures. `hands`: how many do; 0
+        where nobody knows."""
         self._hands = hands
         self._took = defaultdict[tuple[str, ...], deque[float]](lambda: deque(maxlen=25))
-        self._now = list[float]()
+        self._now, self._noted = 0.0, 0
+        ours = {environment.machine(), *machines}
         for record in records:
-            if record.machine == environment.machine():
+            if record.machine in ours:
                 self._learn(record)
 
     def note(self, record: Record) -> None:
         """One that was measured just now: of those after it whose like was never measured, it is all we know."""
         self._learn(record)
         if record.took is not None:
-            self._now.append(record.took)
+            self._now += record.took
+            self._noted += 1
 
     def _learn(self, record: Record) -> None:
         if record.took is not None and record.status == "ok":  # a failure says nothing of how long success takes
@@ -40,18 +44,23 @@ class Forecast:
         for known in (kind, kind[:2], kind[:1]):
             if known in self._took:
                 return statistics.median(self._took[known])
-        return statistics.fmean(self._now) if self._now else None
+        return self._now / self._noted if self._noted else None
 
     def told(self, left: Iterable[Request]) -> str:
         """`about 5 min` for all of them; `at least` where of some nothing is known, and no words where of none is."""
-        guesses = [self.seconds(request) for request in left]
-        known = [g for g in guesses if g is not None]
-        if not known:
-            return ""
-        return f"{'about' if len(known) == len(guesses) else 'at least'} {_words(sum(known) / self._hands)}"
+        seconds, known, number = 0.0, 0, 0
+        for request in left:
+            guess = self.seconds(request)
+            seconds, known, number = seconds + (guess or 0.0), known + (guess is not None), number + 1
+        return (
+            f"{'about' if known == number else 'at least'} {words(seconds / self._hands)}"
+            if known and self._hands
+            else ""
+        )
 
 
-def _words(seconds: float) -> str:
+def words(seconds: float) -> str:
+    """Seconds as roughly as a guess is known."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 from workbench import evaluate, execute, store, sweep
 from workbench.execute import Request
 from workbench.forecast import Forecast
-from workbench.spec import Record
-from workbench.sweep import Done, How
+from workbench.spec import Record, Status
+from workbench.sweep import Done, Engine, How
 
 MANY = 12
 """Requests below which other processes would take longer to start than to help."""
+
+OUTCOMES: dict[Status, str] = {
+    "failed": "failed",
+    "timeout": "timed out",
+    "out-of-memory": "ran out of memory",
+    "unsupported": "unsupported",
+}
+"""What became of a request that has no value, in a sentence."""
 
 
 def run(
@@ -35,35 +45,71 @@ def run(
     """
     if not todo:
         return []
+    finished = dict[str, Done]()
+    if since is None:
+        since = store.read(folder)
+        known = since.newest()
+        missing = {r.identity for r in execute.missing(todo, known)}
+        finished = {r.identity: Done(r, known[r.identity], False) for r in todo if r.identity not in missing}
+    left = [r for r in todo if r.identity not in finished]
+    hands = hands if len(left) >= MANY else 1
+    if hands > 1:
+        sweep.crew(left, folder, hands)
+    engine = sweep.Here(how)
+    finished |= {d.request.identity: d for d in each(left, folder, engine, since, asked, what, hands)}
+    return [finished[r.identity] for r in todo]
+
+
+def each(
+    todo: Sequence[Request],
+    folder: Path,
+    engine: Engine,
+    since: store.Contents,
+    asked: int | None = None,
+    what: str = "measure",
+    hands: float = 1,
+) -> Iterator[Done]:
+    """What `run` does, by any engine, each told as it is stored; none is kept, so that there may be very many."""
+    if not todo:
+        return
+    left = {r.identity: r for r in todo}
+    forecast = Forecast(since.records, hands, {r.machine for r in todo if r.machine})
     with store.Writer(folder) as writer:
         writer.check()
-        finished = dict[str, Done]()
-        if since is None:
-            since = store.read(folder)
-            known = since.newest()
-            missing = {r.identity for r in execute.missing(todo, known)}
-            finished = {r.identity: Done(r, known[r.identity], False) for r in todo if r.identity not in missing}
-        left = {r.identity: r for r in todo if r.identity not in finished}
-        hands = hands if len(left) >= MANY else 1
-        forecast = Forecast(since.records, hands)
         if asked is not None:
             told = forecast.told(left.values())
             print(f"{what}: {len(left)} missing of {asked}{', ' if told else ''}{told}", file=sys.stderr)
         with _Bar(len(left)) if sys.stderr.isatty() else _Lines(len(left)) as view:
-
-            def shown(request: Request) -> Record:
-                view.begins(request, forecast.told(left.values()))
-                with evaluate.watched(view.within(request)):
-                    return how(request)
-
-            if hands > 1:
-                sweep.crew(list(left.values()), folder, hands)
-            for done in sweep.run(list(left.values()), writer, shown, since, view.waits, view.say):
-                finished[done.request.identity] = done
+            shown = _Shown(engine, view, forecast, left)
+            for done in sweep.spread(todo, writer, shown, since, view.waits, view.say):
                 del left[done.request.identity]
                 forecast.note(done.record)
-                view.ends(done, forecast.told(left.values()))
-        return [finished[r.identity] for r in todo]
+                view.ends(done, shown.left())
+                yield done
+
+
+class _Shown:
+    """An engine whose beginnings are shown."""
+
+    FEW, PAUSE = 200, 1.0
+    """Of more requests than this, the time that is left is reckoned no more often than this many seconds."""
+
+    def __init__(self, engine: Engine, view: _Lines, forecast: Forecast, todo: dict[str, Request]):
+        self.kind, self.many, self.take = engine.kind, engine.many, engine.take
+        self._engine, self._view, self._forecast, self._todo = engine, view, forecast, todo
+        self._told, self._next = "", 0.0
+
+    def give(self, request: Request) -> None:
+        self._view.begins(request, self.left())
+        with evaluate.watched(self._view.within(request)):
+            self._engine.give(request)
+
+    def left(self) -> str:
+        """How long the rest may take."""
+        if len(self._todo) <= self.FEW or time.monotonic() >= self._next:
+            self._told = self._forecast.told(self._todo.values())
+            self._next = time.monotonic() + self.PAUSE
+        return self._told
 
 
 class _Lines:
@@ -152,6 +198,14 @@ def _outcome(done: Done) -> str:
 def _waiting(left: Sequence[Request]) -> str:
     what = str(left[0]) if len(left) == 1 else f"{left[0]} and {len(left) - 1} more"
     return f"waiting for another process, which is at {what}"
+
+
+def summary(asked: int, measured: Counter[Status], shared: int, known: int) -> str:
+    """What a sweep came to, in a sentence: how many were measured here, by another sweep meanwhile, and before."""
+    without = " and ".join(f"{measured[status]} {told}" for status, told in OUTCOMES.items() if measured[status])
+    told = f"{measured.total()} measured" + (f", of which {without}" if without else "")
+    told += f", {shared} measured meanwhile by another sweep" if shared else ""
+    return f"{asked} asked, {told}, {known} already known."
 
 
 def conclude(records: Collection[Record]) -> int:

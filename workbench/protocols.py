@@ -6,6 +6,7 @@ A name is that of a protocol, followed by the modifiers that change it: `esc`, `
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -218,6 +219,16 @@ def space(probe: str) -> tuple[Protocol, ...]:
     bases, additions = CANDIDATES[probe]
     chosen = [c for size in range(len(additions) + 1) for c in itertools.combinations(additions, size)]
     return tuple(find("+".join([base, *modifiers])) for modifiers in chosen for base in bases)
+
+
+def device(protocol: Protocol) -> str | None:
+    """The device that a modifier of its name names: what bounds are for, and where on a cluster it is to be timed."""
+    return next((m for m in protocol.name.split("+")[1:] if m in DEVICES), None)
+
+
+def is_in(device: str, machine: str) -> bool:
+    """Whether a machine in words has a device: `rtx-4090` is in `NVIDIA GeForce RTX 4090 + some CPU, 16 cores`."""
+    return set(device.split("-")) <= set(re.split("[^a-z0-9]+", machine.lower()))
 
 
 def simpler(name: str) -> Iterator[str]:

@@ -26,6 +26,7 @@ from . import (
     planning,
     reviewing,
     sharing,
+    sweeping,
     tabling,
     weights,
 )
@@ -34,6 +35,7 @@ from .options import Command
 GROUPS = (
     measuring,
     tabling,
+    sweeping,
     checking,
     drawing,
     auditing,

@@ -13,6 +13,8 @@ from .options import (
     Commands,
     Data,
     Json,
+    Logs,
+    On,
     Records,
     Results,
     Scale,
@@ -22,17 +24,11 @@ from .options import (
     networks,
     print_json,
     read,
+    say,
 )
 
 if TYPE_CHECKING:
-    from workbench.spec import Status, Variant
-
-OUTCOMES: dict[Status, str] = {
-    "failed": "failed",
-    "timeout": "timed out",
-    "out-of-memory": "ran out of memory",
-    "unsupported": "unsupported",
-}
+    from workbench.spec import Variant
 
 
 def measure(
@@ -51,12 +47,14 @@ def measure(
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
     apart: Annotated[bool, typer.Option("--apart", help="Each measurement in a fresh process.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds for one measurement; implies --apart.")] = None,
+    on: On = "local",
+    logs: Logs = False,
     scale: Scale = None,
     arg: Arguments = None,
     as_json: Json = False,
 ) -> int:
     """Measure what is missing or stale, append it to the records, and print what is now known."""
-    from workbench import evaluate, execute, progress, report, store, testsets
+    from workbench import cluster, evaluate, execute, progress, report, store, testsets
     from workbench.probes import PROBES
 
     folder = records or store.default()
@@ -66,24 +64,23 @@ def measure(
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
-    todo = execute.missing(wanted, known, force)
-    for request in todo if force else ():
-        if request.subject:
-            evaluate.forget(request.variant.name, request.subject, request.protocol)
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
-    done = progress.run(todo, folder, how, contents, len(wanted))
+    with cluster.opened(on, wanted, known, how, folder, timeout, logs, say) as there:
+        wanted = there.requests
+        todo = execute.missing(wanted, known, force)
+        for request in todo if force else ():
+            if request.subject:
+                evaluate.forget(request.variant.name, request.subject, request.protocol)
+        done = list(progress.each(todo, folder, there.engine, contents, len(wanted), hands=there.hands(todo)))
     known.update({d.request.identity: d.record for d in done})
     fresh = [d.record for d in done if d.ours]
     answers = [execute.answer(r, known) for r in wanted]
     if as_json:
         print_json([store.to_json(a) for a in answers])
     else:
+        shared = len(done) - len(fresh)
         counts = Counter(r.status for r in fresh)
-        without = " and ".join(f"{counts[status]} {told}" for status, told in OUTCOMES.items() if counts[status])
-        measured = f"{len(fresh)} measured" + (f", of which {without}" if without else "")
-        if shared := len(done) - len(fresh):
-            measured += f", {shared} measured meanwhile by another sweep"
-        print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(done)} already known.", file=sys.stderr)
+        print(progress.summary(len(wanted), counts, shared, len(wanted) - len(done)), file=sys.stderr)
         for a in answers:
             told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
             told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""

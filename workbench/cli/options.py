@@ -65,6 +65,10 @@ Trained = Annotated[
     str | None,
     typer.Option("--weights", metavar="NAME|FILE", help="Trained weights, or `untrained` [yours, if you have some]."),
 ]
+On = Annotated[
+    str, typer.Option("--on", metavar="WHERE", help="Where: local, ray, ray://HOST:PORT, slurm or slurm://PARTITION.")
+]
+Logs = Annotated[bool, typer.Option("--logs", help="Show what the processes of Ray's nodes print.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 
@@ -83,11 +87,7 @@ def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, 
     from workbench import own
     from workbench.models import VARIANTS
 
-    if timeout is not None and not 0 < timeout <= LONGEST:
-        raise UserError(
-            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
-            " no limit."
-        )
+    patience(timeout)
     given = [word for word, value in (("--scale", scale), ("--arg", arguments)) if value]
     if given and not any(own.references.parse(name) for name in names if name not in VARIANTS):
         raise UserError(
@@ -95,6 +95,20 @@ def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, 
             f"{', '.join(names)} names none; the catalogue's have their scale in their name: workbench variants"
         )
     return own.Asked(scale, tuple(arguments or ()), timeout)
+
+
+def patience(timeout: float | None) -> None:
+    """Refuse a --timeout that nobody can wait for."""
+    if timeout is not None and not 0 < timeout <= LONGEST:
+        raise UserError(
+            f"--timeout was given {timeout:g} seconds; give a number above 0 and up to {LONGEST:,}, or leave it out for"
+            " no limit."
+        )
+
+
+def say(sentence: str) -> None:
+    """A message beside what a command prints."""
+    print(f"workbench: {sentence}", file=sys.stderr)
 
 
 def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:

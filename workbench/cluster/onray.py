@@ -1,0 +1,213 @@
+"""Ray: each measurement one task, which has to itself a core, a GPU with its share of the cores, or a whole node."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections import Counter, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import workbench
+from workbench import environment, execute, protocols, store
+from workbench.execute import Outcome, Request
+from workbench.spec import Record, UserError
+
+from . import node, places
+from .places import Node, Takes
+
+RETRIES = 3
+"""How often a measurement is begun again that was lost with its node or its process."""
+
+ROLL_CALL = 300.0
+"""Seconds in which every node has to say what it is; the first of a node's processes imports this package."""
+
+AHEAD = 2
+"""How many measurements are given for each place: one runs, and one waits so that the place is never empty."""
+
+
+class OnRay:
+    """An engine for `sweep.spread`: a cluster at an address, the one this machine is of, or a Ray on this machine."""
+
+    def __init__(
+        self,
+        address: str | None,
+        timeout: float | None,
+        logs: bool,
+        tell: Callable[[str], None],
+        work: Callable[[Mapping[str, Any]], str] = node.work,
+    ):
+        self._address, self._timeout, self._logs, self._tell, self._work = address, timeout, logs, tell, work
+        self._ray = _imported()
+        self.nodes: list[Node] = []
+        self._load = Counter[str]()
+        self._flying = dict[Any, tuple[Request, Node | None]]()
+        self._tries = Counter[str]()
+        self._failed = deque[tuple[Request, Record]]()
+
+    def __enter__(self) -> OnRay:
+        quiet = {"logging_level": "error", "log_to_driver": self._logs}
+        try:
+            context = self._init(quiet)
+        except (OSError, RuntimeError, ValueError) as error:
+            where = f"ray://{self._address}" if self._address else "this machine"
+            raise UserError(
+                f"No Ray cluster could be had at {where}: {' '.join(str(error).split())} "
+                "Start one with `ray start --head`, or leave the address out for a Ray on this machine."
+            ) from None
+        url = getattr(context, "dashboard_url", "")
+        self._tell(
+            f"Ray's dashboard: http://{url}" if url else "Ray shows no dashboard; pip install 'ray[default]' has one."
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ray.shutdown()
+
+    def _init(self, quiet: Mapping[str, Any]) -> Any:
+        if self._address:
+            return self._ray.init(f"ray://{self._address}", **quiet)
+        try:
+            return self._ray.init("auto", **quiet)
+        except ConnectionError:
+            self._tell("No Ray cluster runs here, so one is started on this machine for as long as this lasts.")
+            paths = [str(Path(workbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # as its processes inherit it
+            only_here = {"_node_ip_address": "127.0.0.1", "num_cpus": environment.cores()}
+            return self._ray.init(**quiet, **only_here)
+
+    def roll(self, wanted: Sequence[Request], files: Sequence[str]) -> list[Node]:
+        """Ask every node what it is."""
+        about = self._ray.remote(node.about)
+        there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+        asked = [
+            about.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(list(files)) for n in there
+        ]
+        try:
+            told = self._ray.get(asked, timeout=ROLL_CALL)
+        except self._ray.exceptions.GetTimeoutError:
+            raise UserError(f"Not every one of {len(there)} nodes said within {ROLL_CALL:.0f} s what it is.") from None
+        except self._ray.exceptions.RayError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"A node could not say what it is: {reason}. Is this workbench installed there?") from None
+        self.nodes = [_node(n, t) for n, t in zip(there, told, strict=True)]
+        return self.nodes
+
+    def kind(self, request: Request) -> Hashable:
+        return self._takes(request), request.machine, protocols.device(request.protocol) if request.machine else None
+
+    def many(self, request: Request) -> int:
+        return AHEAD * max(1, self.places(request))
+
+    def hands(self, todo: Sequence[Request]) -> float:
+        """How many run at once on average, until the last of the kind that takes longest has ended."""
+        count = Counter(self.kind(r) for r in todo)
+        places = {self.kind(r): self.places(r) for r in todo}
+        return len(todo) / max((n / max(1, places[kind]) for kind, n in count.items()), default=1)
+
+    def places(self, request: Request) -> int:
+        """How many of its kind can run at once."""
+        nodes = self._fitting(request) if request.machine else self.nodes
+        if self._takes(request) == "core":
+            return sum(n.cores for n in nodes)
+        return sum(n.gpus for n in nodes) if self._takes(request) == "gpu" else len(nodes)
+
+    def give(self, request: Request) -> None:
+        """Submit it, to a node of its machine if it has one; where none is left, it has failed."""
+        takes, at = self._takes(request), None
+        options: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+        if request.machine:
+            if not (fit := self._fitting(request)):
+                self._fail(request, Outcome("failed", f"no node is left that is {request.machine}"))
+                return
+            at = min(fit, key=lambda n: self._load[n.key] / (n.gpus if takes == "gpu" else 1))
+            cores = at.cores if takes == "node" else max(1, at.cores // at.gpus)
+            options = {"num_cpus": cores, "max_retries": 0, "scheduling_strategy": self._on(at.key)}
+            self._load[at.key] += 1
+        options["num_gpus"] = int(takes == "gpu")
+        task = self._ray.remote(self._work).options(name=str(request), **options)
+        self._flying[task.remote(node.job(request, self._timeout))] = request, at
+
+    def take(self) -> tuple[Request, Record]:
+        while not self._failed:
+            ready, _ = self._ray.wait(list(self._flying), timeout=1.0)
+            for reference in ready:
+                request, at = self._flying.pop(reference)
+                if at:
+                    self._load[at.key] -= 1
+                if record := self._record(request, reference):
+                    return request, record
+        return self._failed.popleft()
+
+    def _record(self, request: Request, reference: Any) -> Record | None:
+        """What came back; None where it was begun again, or noted as failed."""
+        errors = self._ray.exceptions
+        try:
+            told = json.loads(self._ray.get(reference))
+        except errors.OutOfMemoryError:
+            self._fail(request, Outcome("out-of-memory", "Ray ended it, because its node ran out of memory"))
+        except errors.RayTaskError as error:
+            self._fail(request, Outcome("failed", str(error.cause), details={"traceback": traceback.format_exc()}))
+        except errors.RayError as error:
+            self._lost(request, error)
+        else:
+            if "refused" not in told:
+                return store.parse(json.dumps(places.dated(told)))
+            self._fail(request, Outcome("failed", told["refused"]))
+        return None
+
+    def _lost(self, request: Request, error: Exception) -> None:
+        """Its node or process has gone: it is begun on another one, unless that was tried often enough."""
+        alive = {n["NodeID"] for n in self._ray.nodes() if n["Alive"]}
+        self.nodes = [n for n in self.nodes if n.key in alive]
+        self._tries[request.identity] += 1
+        if request.machine and self._tries[request.identity] <= RETRIES:
+            self.give(request)
+            return
+        times = self._tries[request.identity] if request.machine else 1 + RETRIES
+        why = f"lost with its node or its process, begun {times} times: {type(error).__name__}"
+        self._fail(request, Outcome("failed", why))
+
+    def _fail(self, request: Request, outcome: Outcome) -> None:
+        self._failed.append((request, execute.unmeasured(request, outcome)))
+
+    def _fitting(self, request: Request) -> list[Node]:
+        """The nodes that a timed request may come to."""
+        device = protocols.device(request.protocol)
+        same = [n for n in self.nodes if n.machine == request.machine]
+        return [n for n in same if self._takes(request) == "node" or n.has(device)]
+
+    def _takes(self, request: Request) -> Takes:
+        return places.takes(request, any(n.gpus for n in self.nodes))
+
+    def _on(self, key: str) -> Any:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        return NodeAffinitySchedulingStrategy(key, soft=False)
+
+
+def _node(there: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
+    resources = there["Resources"]
+    types = " ".join(r.removeprefix("accelerator_type:") for r in resources if r.startswith("accelerator_type:"))
+    return places.node(
+        told, there["NodeManagerAddress"], there["NodeID"], int(resources["CPU"]), int(resources.get("GPU", 0)), types
+    )
+
+
+def _imported() -> Any:
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it tells nobody that it ran, or on what
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError:
+        raise UserError(
+            f"--on ray needs Ray, which this Python ({sys.executable}) does not have. Install it: "
+            "pip install -c constraints.txt -e '.[cluster]'"
+        ) from None
+    return ray
