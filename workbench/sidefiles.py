@@ -26,9 +26,14 @@ def put(records: Path, array: NDArray[Any]) -> str:
     out = io.BytesIO()
     np.save(out, array, allow_pickle=False)
     name = hashlib.sha256(out.getvalue()).hexdigest()
-    path = _path(records, name)
-    if not path.exists():
-        store.replace(path, gzip.compress(out.getvalue(), mtime=0))
+    place = store.at(records)
+    try:
+        if not place.there(_name(name)):
+            place.put(_name(name), gzip.compress(out.getvalue(), mtime=0))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {records / _name(name)}: {error.strerror}. Name a writable folder with --records."
+        ) from None
     return name
 
 
@@ -36,9 +41,9 @@ def get(records: Path, name: str) -> NDArray[Any]:
     """The array of that name; one that is not what was written is refused."""
     import numpy as np
 
-    path = _path(records, name)
+    path = records / _name(name)
     try:
-        packed = path.read_bytes()
+        packed = store.at(records).read(_name(name))
     except OSError as error:
         raise UserError(
             f"Cannot read {path}, which a record names: {error.strerror}. Bring the folder {FOLDER} along with the"
@@ -56,8 +61,8 @@ def get(records: Path, name: str) -> NDArray[Any]:
 
 def there(records: Path, name: str) -> bool:
     """Whether there is an array of that name; records can be kept without."""
-    return _path(records, name).exists()
+    return store.at(records).there(_name(name))
 
 
-def _path(records: Path, name: str) -> Path:
-    return records / FOLDER / f"{name}.npy.gz"
+def _name(name: str) -> str:
+    return f"{FOLDER}/{name}.npy.gz"
