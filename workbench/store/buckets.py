@@ -121,8 +121,11 @@ class Bucket:
         name = MERGED + hashlib.sha256(json.dumps(told).encode() + whole).hexdigest()[:24]
         self.put(name + NOTE, json.dumps(told).encode())
         self.put(name + SUFFIX, whole)
-        _asked(lambda: self._files.rm([f"{self._root}/{each.name}" for each in small]))
+        self._remove([each.name for each in small])
         return len(small)
+
+    def _remove(self, names: Sequence[str]) -> None:
+        _asked(lambda: self._files.rm([f"{self._root}/{name}" for name in names]))
 
     def there(self, name: str) -> bool:
         return bool(_asked(lambda: self._files.exists(f"{self._root}/{name}")))
