@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FOLDER = "arrays"
 """Below the folder of records."""
 
+LARGEST = 2**30
+"""Bytes of an array: of what unpacks to more, no more is unpacked."""
+
 
 def put(records: Path, array: NDArray[Any]) -> str:
     """Write an array, whole or not at all, and return its name; the same array again changes nothing."""
@@ -49,14 +52,22 @@ def get(records: Path, name: str) -> NDArray[Any]:
             f"Cannot read {path}, which a record names: {error.strerror}. Bring the folder {FOLDER} along with the"
             " records, or measure again with --force."
         ) from None
-    try:
-        content = gzip.decompress(packed)
-    except (OSError, EOFError, zlib.error):
-        content = b""
-    if hashlib.sha256(content).hexdigest() != name:
+    content = unpacked(packed, name)
+    if content is None:
         raise UserError(f"{path} was changed since it was written. Remove it, and measure again with --force.")
     array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
     return array
+
+
+def unpacked(packed: bytes, name: str) -> bytes | None:
+    """The content of a side file; None if it is not what its name says, or larger than `LARGEST`."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        content = stream.decompress(packed, LARGEST)
+    except zlib.error:
+        return None
+    whole = stream.eof and not stream.unused_data
+    return content if whole and hashlib.sha256(content).hexdigest() == name else None
 
 
 def there(records: Path, name: str) -> bool:

@@ -24,6 +24,7 @@ from . import (
     picturing,
     planning,
     sharing,
+    travelling,
     weights,
 )
 from .options import Command
@@ -40,6 +41,7 @@ GROUPS = (
     picturing,
     data,
     weights,
+    travelling,
     listing,
 )
 """The files that hold commands, in the order of --help."""
