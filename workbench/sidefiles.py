@@ -55,7 +55,10 @@ def get(records: Path, name: str) -> NDArray[Any]:
     content = unpacked(packed, name)
     if content is None:
         raise UserError(f"{path} was changed since it was written. Remove it, and measure again with --force.")
-    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is no plain array: {error}. Remove it, and measure again with --force.") from None
     return array
 
 

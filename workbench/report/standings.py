@@ -74,7 +74,7 @@ def _markdown(boards: Sequence[Board]) -> str:
     for board in boards:
         head = ["Rank", "Network", *(UNITS[c][0] for c in _columns(board))]
         lines += [f"## {_md(_title(board))}", "", _line(head), _line(["---:", "---", *["---:"] * (len(head) - 2)])]
-        lines += [_line(list(map(_md, row))) for row in _rows(board)] + [""]
+        lines += [_line([rank, _md(name), *figures]) for rank, name, *figures in _rows(board)] + [""]
     lines += [f"{DISTURBED}.", ""] if _marked(boards) else []
     return "\n".join([*lines, SHARED_RANK]) + "\n"
 
