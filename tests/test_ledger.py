@@ -8,6 +8,7 @@ import pytest
 
 from workbench import judge, lazily, ledger, papers, report, store
 from workbench.spec import UserError
+from workbench.store import compacting, writing
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def indexed(folder):
 
 
 def test_it_says_what_the_text_says(folder, plain):
-    assert store.compact(folder) == 6
+    assert compacting.index(folder) == 6
     contents = indexed(folder)
     assert told(contents) == told(plain)
     assert contents.newest() == plain.newest()
@@ -60,7 +61,7 @@ def test_it_says_what_the_text_says(folder, plain):
 def test_a_table_is_the_same_and_parses_only_what_it_asks_for(folder, plain, monkeypatch):
     table = papers.TABLES["esc-table2"]
     once = report.render(table, judge.judge(table, plain.newest()), "html")
-    store.compact(folder)
+    compacting.index(folder)
     parsed = []
     real = store.parse
     monkeypatch.setattr(store, "parse", lambda line: parsed.append(line) or real(line))
@@ -70,7 +71,7 @@ def test_a_table_is_the_same_and_parses_only_what_it_asks_for(folder, plain, mon
 
 @pytest.mark.parametrize("more", ["whole", "torn", "none"])
 def test_what_is_appended_later_counts(folder, make_record, more):
-    store.compact(folder)
+    compacting.index(folder)
     later = make_record("esc-x4", values=(5,), recorded_at="2026-02-01T00:00:00Z")
     with (folder / "a.jsonl").open("a") as file:
         file.write({"whole": json.dumps(store.to_json(later)) + "\n", "torn": '{"sch', "none": "\n\n"}[more])
@@ -82,7 +83,7 @@ def test_what_is_appended_later_counts(folder, make_record, more):
 
 
 def test_a_file_that_was_changed_is_read_as_text(folder):
-    store.compact(folder)
+    compacting.index(folder)
     text = (folder / "a.jsonl").read_text()
     (folder / "a.jsonl").write_text(text.replace("967500", "967501"))
     (folder / "b.jsonl").unlink()
@@ -91,11 +92,49 @@ def test_a_file_that_was_changed_is_read_as_text(folder):
     assert {p.file.name for p in contents.problems} == {"a.jsonl"}
 
 
+def test_a_change_that_size_time_and_ends_do_not_show_is_told_when_it_is_met(folder, make_record):
+    file = folder / "a.jsonl"
+    padding = make_record("esc-x2", details={"padding": "x" * 3 * ledger.END})
+    line = json.dumps(store.to_json(padding))
+    file.write_text("\n".join([line, file.read_text().splitlines()[0], line]) + "\n")
+    compacting.index(folder)
+    seen = file.stat()
+    file.write_text(file.read_text().replace('"variant": "esc-x4"', '"variant": "esc-y4"'))
+    os.utime(file, ns=(seen.st_atime_ns, seen.st_mtime_ns))
+    contents = indexed(folder)
+    assert contents.records[0] == padding
+    with pytest.raises(UserError, match=r"a\.jsonl was changed at byte \d+ after it was indexed, .* --compact$"):
+        contents.records[1]
+    os.utime(file)  # as a file is that was touched
+    assert [r.variant for r in store.read(folder).records[:2]] == ["esc-x2", "esc-y4"]
+
+
+def test_the_order_of_the_newest_is_that_of_the_text(folder, plain):
+    compacting.index(folder)
+    assert list(indexed(folder).newest()) == list(plain.newest())
+    (folder / "b.jsonl").unlink()
+    assert list(indexed(folder).newest()) == list(replace(plain, records=plain.records[:4]).newest())
+
+
+def test_what_was_indexed_before_is_not_parsed_again(folder, make_record, monkeypatch):
+    compacting.index(folder)
+    with (folder / "b.jsonl").open("ab") as file:
+        file.write(b"\n" + writing.as_line(make_record("esc-x2")))
+    parsed = []
+    real = compacting.parse
+    monkeypatch.setattr(compacting, "parse", lambda line: parsed.append(line) or real(line))
+    assert compacting.index(folder) == 7
+    assert len(parsed) == 2  # the torn line, and the one behind it
+    contents = indexed(folder)
+    (folder / ledger.FOLDER / "files.json").unlink()
+    assert told(contents) == told(store.read(folder))
+
+
 @pytest.mark.parametrize("harm", ["parquet", "no parquet", "note", "no note", "newer schema", "other version"])
 def test_an_index_that_cannot_be_trusted_is_none(folder, plain, harm):
-    store.compact(folder)
+    compacting.index(folder)
     note = folder / ledger.FOLDER / "files.json"
-    (lines,) = (folder / ledger.FOLDER).glob("*.parquet")
+    lines = next((folder / ledger.FOLDER).glob("lines-*.parquet"))
     said = json.loads(note.read_text())
     {
         "parquet": lambda: lines.write_bytes(lines.read_bytes()[:-1] + b"x"),
@@ -110,14 +149,14 @@ def test_an_index_that_cannot_be_trusted_is_none(folder, plain, harm):
 
 
 def test_indexing_again_leaves_one_index_and_no_draft(folder, plain):
-    store.compact(folder)
+    compacting.index(folder)
     (folder / "c.jsonl").write_bytes((folder / "a.jsonl").read_bytes())
-    assert store.compact(folder) == 10
-    assert sorted(p.suffix for p in (folder / ledger.FOLDER).iterdir()) == [".json", ".parquet"]
+    assert compacting.index(folder) == 10
+    assert sorted(p.suffix for p in (folder / ledger.FOLDER).iterdir()) == [".json", ".parquet", ".parquet"]
 
 
 def test_known_records_of_a_network_and_what_is_added(folder, make_record):
-    store.compact(folder)
+    compacting.index(folder)
     newest = indexed(folder).newest()
     assert [r.value for r in newest.of("esc-x3", "params")] == [955_383]
     assert newest.of("esc-x3", "macs") == []
@@ -146,5 +185,5 @@ def test_the_command_says_what_it_did_and_an_empty_folder_is_fine(workbench, fol
 def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(folder):
     (folder / ledger.FOLDER).write_text("in the way")
     with pytest.raises(UserError, match=r"^Cannot write .*\.compact: .* Name a writable folder with --records\.$"):
-        store.compact(folder)
+        compacting.index(folder)
     assert os.listdir(folder).count(ledger.FOLDER) == 1

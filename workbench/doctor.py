@@ -161,7 +161,7 @@ def _store(folder: Path) -> Finding:
     another = "name another folder with --records"
     try:
         contents = store.read(folder)
-        if not folder.exists():
+        if not isinstance(folder, store.Url) and not folder.exists():
             above = next(p for p in folder.absolute().parents if p.exists())
             if above.is_dir() and os.access(above, os.W_OK | os.X_OK):
                 return Finding("records", "none yet", f"no folder {folder}", "nothing: the first measurement makes it")

@@ -33,15 +33,22 @@ def note(results: Path, of: str) -> None:
 def inputs(records: Path, notebooks: Iterable[str], parameters: dict[str, Any]) -> str:
     """A digest of all that results depend on: records, this package, the notebooks, versions, machine and commit."""
     source, package = environment.home() / "notebooks", Path(__file__).resolve().parent
-    held = [p for p in records.rglob("*") if p.suffix in (".jsonl", ".gz")] if records.is_dir() else []
     code = [p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
     told = [
         json.dumps([parameters, environment.capture()], sort_keys=True),
-        _digest(records, held),
+        _held(records),
         _digest(package, code),
         _digest(source, [source / f"{name}.ipynb" for name in notebooks]),
     ]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+
+def _held(records: Path) -> str:
+    """Of the records; of a place that is no folder, what it lists of them."""
+    if isinstance(records, store.Url):
+        return hashlib.sha256(json.dumps(store.at(records).names()).encode()).hexdigest()
+    held = [p for p in records.rglob("*") if p.suffix in (".jsonl", ".gz")] if records.is_dir() else []
+    return _digest(records, held)
 
 
 def _made(results: Path) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from workbench.spec import Record
 FOLDER = ".reserved"
 """Within a folder of records; what reads records passes it over."""
 
+LATE = "another sweep on it at the same time may measure the same"
+
 
 class Reservations:
     """What this process is about to measure, for others on the same store to see.
 
     A reservation is a lock: it ends with its process, and nothing has to be cleaned up before others go on. It is
-    advice and no more: where the file system has no locks that is told once, each is granted, and sweeps at the same
+    advice and no more: where the place has no locks that is told once, each is granted, and sweeps at the same
     time may measure the same thing. So may two machines on a network's file system that shows one of them late what
     the other has written.
     """
@@ -28,12 +29,18 @@ class Reservations:
     def __init__(self, folder: Path, tell: Callable[[str], None]):
         self.folder = folder / FOLDER
         self._tell = tell
-        self._shared = True
-        self._bury()
+        self._shared = store.at(folder).locks
+        if self._shared:
+            self._bury()
+        else:
+            tell(f"{folder} has no locks, so nothing can be reserved; {LATE}")
 
     @contextlib.contextmanager
     def reserve(self, identity: str, wait: bool = False) -> Iterator[bool]:
         """Whether it is ours until the end of the block; `wait` sleeps until it is."""
+        if not self._shared:
+            yield True
+            return
         lock = Lock(self.folder / hashlib.sha256(identity.encode()).hexdigest()[:32])
         try:
             yield self._take(lock, wait)
@@ -51,8 +58,7 @@ class Reservations:
                 continue  # somebody was the last one out at this moment
             except OSError as error:
                 self._shared = False
-                why = f"{error.strerror}; another sweep on it at the same time may measure the same"
-                self._tell(f"No reservations can be made in {self.folder}: {why}")
+                self._tell(f"No reservations can be made in {self.folder}: {error.strerror}; {LATE}")
         return True
 
     def _bury(self) -> None:
@@ -69,27 +75,24 @@ class Tail:
     """What is appended to a folder of records after it was read; each record is told once, and nothing read twice."""
 
     def __init__(self, folder: Path, since: store.Contents):
-        self.folder = folder
+        self._place = store.at(folder)
         self._ends = dict(since.ends)
 
     def news(self) -> list[Record]:
         """The records since the last look, ours among them. What is no record is left for `store.read` to report."""
         found = list[Record]()
-        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
-            for entry in entries:
-                if entry.name.endswith(".jsonl"):
-                    with contextlib.suppress(OSError):
-                        found += self._appended(entry)
+        with contextlib.suppress(OSError):
+            for listed in self._place.names():
+                with contextlib.suppress(OSError):
+                    found += self._appended(listed.name, listed.size or 0)
         return found
 
-    def _appended(self, entry: os.DirEntry[str]) -> Iterator[Record]:
-        start = self._ends.get(entry.name, 0)
-        if entry.stat().st_size <= start:
+    def _appended(self, name: str, size: int) -> Iterator[Record]:
+        start = self._ends.get(name, 0)
+        if size <= start:
             return
-        with open(entry.path, "rb") as file:
-            file.seek(start)
-            whole, newline, _ = file.read().rpartition(b"\n")  # a line may be half written
-        self._ends[entry.name] = start + len(whole) + len(newline)
+        whole, newline, _ = self._place.read(name, start).rpartition(b"\n")  # a line may be half written
+        self._ends[name] = start + len(whole) + len(newline)
         for line in whole.split(b"\n"):
             with contextlib.suppress(ValueError):
                 yield store.parse(line)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 FOLDER = "arrays"
 """Below the folder of records."""
 
+LARGEST = 2**30
+"""Bytes of an array: of what unpacks to more, no more is unpacked."""
+
 
 def put(records: Path, array: NDArray[Any]) -> str:
     """Write an array, whole or not at all, and return its name; the same array again changes nothing."""
@@ -26,9 +29,14 @@ def put(records: Path, array: NDArray[Any]) -> str:
     out = io.BytesIO()
     np.save(out, array, allow_pickle=False)
     name = hashlib.sha256(out.getvalue()).hexdigest()
-    path = _path(records, name)
-    if not path.exists():
-        store.replace(path, gzip.compress(out.getvalue(), mtime=0))
+    place = store.at(records)
+    try:
+        if not place.there(_name(name)):
+            place.put(_name(name), gzip.compress(out.getvalue(), mtime=0))
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {records / _name(name)}: {error.strerror}. Name a writable folder with --records."
+        ) from None
     return name
 
 
@@ -36,28 +44,39 @@ def get(records: Path, name: str) -> NDArray[Any]:
     """The array of that name; one that is not what was written is refused."""
     import numpy as np
 
-    path = _path(records, name)
+    path = records / _name(name)
     try:
-        packed = path.read_bytes()
+        packed = store.at(records).read(_name(name))
     except OSError as error:
         raise UserError(
             f"Cannot read {path}, which a record names: {error.strerror}. Bring the folder {FOLDER} along with the"
             " records, or measure again with --force."
         ) from None
-    try:
-        content = gzip.decompress(packed)
-    except (OSError, EOFError, zlib.error):
-        content = b""
-    if hashlib.sha256(content).hexdigest() != name:
+    content = unpacked(packed, name)
+    if content is None:
         raise UserError(f"{path} was changed since it was written. Remove it, and measure again with --force.")
-    array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    try:
+        array: NDArray[Any] = np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise UserError(f"{path} is no plain array: {error}. Remove it, and measure again with --force.") from None
     return array
+
+
+def unpacked(packed: bytes, name: str) -> bytes | None:
+    """The content of a side file; None if it is not what its name says, or larger than `LARGEST`."""
+    stream = zlib.decompressobj(wbits=31)
+    try:
+        content = stream.decompress(packed, LARGEST)
+    except zlib.error:
+        return None
+    whole = stream.eof and not stream.unused_data
+    return content if whole and hashlib.sha256(content).hexdigest() == name else None
 
 
 def there(records: Path, name: str) -> bool:
     """Whether there is an array of that name; records can be kept without."""
-    return _path(records, name).exists()
+    return store.at(records).there(_name(name))
 
 
-def _path(records: Path, name: str) -> Path:
-    return records / FOLDER / f"{name}.npy.gz"
+def _name(name: str) -> str:
+    return f"{FOLDER}/{name}.npy.gz"

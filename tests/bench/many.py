@@ -11,6 +11,7 @@ from pathlib import Path
 
 from workbench import execute, store
 from workbench.spec import Record
+from workbench.store import compacting
 
 MANY = 100_000
 PROBES = ("params", "macs")
@@ -51,7 +52,7 @@ def main() -> None:
         print(f"{MANY:,} records, {size / MANY / 1e3:.1f} kB each")
         for way in ("text", "index"):
             if way == "index":
-                store.compact(folder)
+                compacting.index(folder)
             command = [sys.executable, "-c", TABLE, str(folder)]
             told = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
             print(f"{way}: {float(told[0]):.1f} s of CPU, {float(told[1]):.1f} s; the page's hash {told[2][:12]}")

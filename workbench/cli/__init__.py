@@ -28,6 +28,7 @@ from . import (
     sharing,
     sweeping,
     tabling,
+    travelling,
     weights,
 )
 from .options import Command
@@ -47,6 +48,7 @@ GROUPS = (
     picturing,
     data,
     weights,
+    travelling,
     listing,
 )
 """The files that hold commands, in the order of --help."""

@@ -67,11 +67,12 @@ def list_records(
 ) -> None:
     """Show the newest record of each measurement, or ask all of them in SQL."""
     from workbench import store
+    from workbench.store import compacting
 
     if compact:
         if sql is not None or as_json:
             raise UserError("--compact shows no records; give --sql or --json without it.")
-        print(f"{store.compact(records or store.default())} records indexed; their text stays as it is, and the truth.")
+        print(compacting.compact(records or store.default()))
         return
     contents = look(records)
     if sql is not None:

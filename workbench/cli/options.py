@@ -38,10 +38,17 @@ def _folder(option: str) -> Callable[[str], Path]:
     return folder
 
 
+def _place(text: str) -> Path:
+    """The place of records: a folder, or the address of object storage."""
+    from workbench.store import places
+
+    return places.where(text) if "://" in text else _folder("--records")(text)
+
+
 Records = Annotated[
     Path | None,
     typer.Option(
-        "--records", metavar="DIR", parser=_folder("--records"), help="Folder of records [default: results/records]."
+        "--records", metavar="DIR|URL", parser=_place, help="Folder of records, or s3://... [results/records]."
     ),
 ]
 Results = Annotated[
@@ -137,7 +144,7 @@ def look(records: Path | None) -> Contents:
     from workbench import store
 
     contents = read(records or store.default())
-    if records is not None and not records.exists():
+    if records is not None and not isinstance(records, store.Url) and not records.exists():
         print(f"workbench: There is no folder {records} yet, so there are no records.", file=sys.stderr)
     return contents
 
