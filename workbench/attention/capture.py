@@ -76,6 +76,11 @@ class Layer:
     foreign: Foreign | None = None
     """Of a network of somebody's own; None where a map point says everything."""
 
+    @property
+    def featured(self) -> bool:
+        """Whether its block puts out features; somebody's may put out none."""
+        return self.foreign is None or self.foreign.pixels is not None
+
     def arranged(self, attn: Tensor) -> Tensor:
         """Its map with its four axes, (B x windows, heads, N, M)."""
         return shaped(attn) if self.foreign is None else self.foreign.axes.arranged(attn)
@@ -169,7 +174,7 @@ def watch(
             stack.callback(point.register_forward_hook(hook).remove)
             stack.callback(setattr, point, "in_parts", False)
             point.in_parts = in_parts
-        for block in dict.fromkeys(layer.block for layer in wanted) if on_features else ():
+        for block in dict.fromkeys(layer.block for layer in wanted if layer.featured) if on_features else ():
             there = [layer for layer in wanted if layer.block == block]
             enter, leave = _feature_hooks(there, on_features, x)
             module = model.get_submodule(block)

@@ -183,7 +183,11 @@ class _Streams:
         """What the first pass has gathered becomes values."""
         layers, values = self.found.layers, self.found.values
         if self.features:
-            self._independence(values["cka"])
+            blocks = list(self.features)
+            features = list(self.features.values()) if self.room is None else self.room
+            there = [k for k, layer in enumerate(layers) if layer.block in blocks]
+            at = [blocks.index(layers[k].block) for k in there]
+            values["cka"][np.ix_(there, there)] = similarity.independences(features).numpy()[np.ix_(at, at)]
             self.features.clear()
         kept = {name: one for name, one in self.kept.items() if name not in self.found.broken and one.inner}
         self.kept.clear()
@@ -200,15 +204,6 @@ class _Streams:
         self._averaged([layer for layer in known if why_not(MEASURES["averaged"], layer, layer) is None], averages)
         if "profile" in values:
             self._profiles([x for x in known if why_not(MEASURES["profile"], x, x) is None], averages)
-
-    def _independence(self, to: Values) -> None:
-        """HSIC of blocks whose features are of as many pixels; only those of somebody's own network can differ."""
-        for pixels in dict.fromkeys(map(len, self.features.values())):
-            blocks = [block for block, x in self.features.items() if len(x) == pixels]
-            hsic = similarity.independence([self.features[b] for b in blocks] if self.room is None else self.room)
-            there = [k for k, layer in enumerate(self.found.layers) if layer.block in blocks]
-            at = [blocks.index(self.found.layers[k].block) for k in there]
-            to[np.ix_(there, there)] = hsic.numpy()[np.ix_(at, at)]
 
     def _averaged(self, known: Sequence[Layer], averages: Mapping[str, Tensor]) -> None:
         names = [n for n in ("averaged", "averaged-matched") if n in self.found.values]
