@@ -13,8 +13,8 @@ from workbench.models.parts.shift import shift_mask
 from . import axes
 from .capture import Geometry
 
-DEAD = 1e-30
-"""Below this a weight counts as masked: exp(-100), which a mask of windows leaves, is 4e-44."""
+DEAD = 1e-20
+"""Below this a weight counts as masked: a mask of -100 leaves 4e-44, times what the logits differ by."""
 
 
 @dataclass(frozen=True)
