@@ -36,6 +36,11 @@ def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> Use
     return UserError(f"No {noun} {asked!r}.{guess} {few}")
 
 
+def standing(trained: bool | None) -> str:
+    """What texts and pictures say of a network's weights; None is of somebody's own code, which may load some."""
+    return "weights as the network makes them" if trained is None else "trained" if trained else "untrained"
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a network that is not of the catalogue comes from, and what lay there when it was looked at."""

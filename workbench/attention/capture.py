@@ -13,9 +13,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
 
 from workbench.models.parts.attention import Kind, MapPoint
 from workbench.spec import UserError, unknown
+
+from .axes import Foreign
+from .tapping import Tapped
 
 PLACES = tuple(
     re.compile(pattern)
@@ -69,6 +73,17 @@ class Layer:
     geometry: Geometry
     shares: str | None = None
     """The name of the layer that made its map, where it makes none of its own."""
+    foreign: Foreign | None = None
+    """Of a network of somebody's own; None where a map point says everything."""
+
+    @property
+    def featured(self) -> bool:
+        """Whether its block puts out features; somebody's may put out none."""
+        return self.foreign is None or self.foreign.pixels is not None
+
+    def arranged(self, attn: Tensor) -> Tensor:
+        """Its map with its four axes, (B x windows, heads, N, M)."""
+        return shaped(attn) if self.foreign is None else self.foreign.axes.arranged(attn)
 
     @property
     def label(self) -> str:
@@ -98,6 +113,8 @@ def layers(model: nn.Module) -> tuple[Layer, ...]:
 
     Of attentions side by side in one block, the order is that of the lean forward.
     """
+    if isinstance(model, Tapped):
+        return model.layers
     found: list[Layer] = []
     made: dict[str, str] = {}
     for path, point in model.named_modules():
@@ -157,18 +174,18 @@ def watch(
             stack.callback(point.register_forward_hook(hook).remove)
             stack.callback(setattr, point, "in_parts", False)
             point.in_parts = in_parts
-        for block in dict.fromkeys(layer.block for layer in wanted) if on_features else ():
+        for block in dict.fromkeys(layer.block for layer in wanted if layer.featured) if on_features else ():
             there = [layer for layer in wanted if layer.block == block]
-            enter, leave = _feature_hooks(there, on_features)
+            enter, leave = _feature_hooks(there, on_features, x)
             module = model.get_submodule(block)
-            stack.callback(module.register_forward_pre_hook(enter).remove)
+            stack.callback(module.register_forward_pre_hook(enter, with_kwargs=True).remove)
             stack.callback(module.register_forward_hook(leave).remove)
         out: Tensor = model(x)
-    if unseen := [layer.name for layer in wanted if layer.path not in seen]:
-        raise UserError(
-            f"The forward pass made no attention map of {unseen[0]}: only naive attention makes maps;"
-            " create the network with attention='naive'."
-        )
+    if unseen := [layer for layer in wanted if layer.path not in seen]:
+        why = "only naive attention makes maps; create the network with attention='naive'"
+        if unseen[0].foreign:
+            why = "it did at a first look, so what it does depends on content; leave it out, by --maps"
+        raise UserError(f"The forward pass made no attention map of {unseen[0].name}: {why}.")
     return out
 
 
@@ -222,15 +239,15 @@ def capture(model: nn.Module, x: Tensor, only: Collection[Layer] | None = None) 
         thread.join()
 
 
-class _EnoughError(Exception):
-    """Whoever asked for layers wants no more of them."""
+class _EnoughError(BaseException):
+    """Whoever asked for layers wants no more of them; no error that a network's code could catch."""
 
 
 def _map_hook(layer: Layer, on_map: OnMap | None, seen: set[str]) -> Callable[[nn.Module, Any, Tensor], None]:
     def hook(module: nn.Module, args: Any, attn: Tensor) -> None:
         seen.add(layer.path)
         if on_map is not None:
-            on_map(layer, shaped(attn))
+            on_map(layer, layer.arranged(attn))
 
     return hook
 
@@ -242,20 +259,36 @@ def shaped(attn: Tensor) -> Tensor:
     return attn.flatten(0, 1) if attn.dim() == 5 else attn  # images and groups in axes of their own
 
 
-def _feature_hooks(there: list[Layer], on_features: OnFeatures | None) -> tuple[Any, Any]:
+def _feature_hooks(there: list[Layer], on_features: OnFeatures | None, x: Tensor) -> tuple[Any, Any]:
     """Hooks of one block, by the layers in it."""
     before: list[Tensor] = []
 
-    def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
-        before.append(tokens(args[0]).clone())  # a lean block may write over its input
+    def enter(module: nn.Module, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+        before.append(features(first((args, options)), x).clone())  # a lean block may write over its input
 
     def leave(module: nn.Module, args: Any, out: Any) -> None:
-        given, after = before.pop(), tokens(out[0] if isinstance(out, tuple) else out)
+        given, after = before.pop(), features(first(out), x)
         for layer in there:
             assert on_features is not None
             on_features(layer, given, after)
 
     return enter, leave
+
+
+def first(values: Any) -> Tensor:
+    """The first tensor of what a module takes or returns."""
+    found: Tensor = next(leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor))
+    return found
+
+
+def features(x: Tensor, image: Tensor) -> Tensor:
+    """What a block takes or returns as tokens of each image (B, tokens, C): a view, but of tokens in windows.
+
+    Somebody's block may have channels last, where the image (B, 3, H, W) tells, or windows in place of a batch.
+    """
+    last = x.dim() == 4 and x.shape[1:3] == image.shape[-2:] and x.shape[2:] != image.shape[-2:]
+    found = x.flatten(1, 2) if last else tokens(x)
+    return found if found.dim() == 3 and len(found) == len(image) else found.reshape(len(image), -1, found.shape[-1])
 
 
 def tokens(x: Tensor) -> Tensor:

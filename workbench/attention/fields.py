@@ -36,7 +36,7 @@ class Figure:
     """Lower end of the 95 % interval, of images drawn anew; None where there is one image."""
     high: float | None
     images: int
-    trained: bool
+    trained: bool | None
     unit: str
 
 

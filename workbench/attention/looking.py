@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from workbench.models.parts.windows import partition
-from workbench.spec import UserError
+from workbench.spec import UserError, standing
 
 from . import choosing, fields, measures, pictures, reading, shares, study, trials
 from .capture import Geometry, Layer, watch
@@ -55,7 +55,7 @@ class Looking:
 
     @property
     def title(self) -> str:
-        return f"{self.name}, {'trained' if self.subject.trained else 'untrained'}"
+        return f"{self.name}, {standing(self.subject.trained)}"
 
     @cached_property
     def side(self) -> int:

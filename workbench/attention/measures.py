@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from workbench.spec import UserError, unknown
 
+from .axes import Foreign
 from .capture import Geometry, Layer
 
 VERSION = 1
@@ -64,7 +65,7 @@ def find(names: Sequence[str]) -> list[Measure]:
 def why_not(measure: Measure, a: Layer, b: Layer) -> str | None:
     """Why a measure of two layers (of one, given twice) is not defined; None where it is."""
     if measure.name == "cka":
-        return None
+        return _features(a, b)
     if measure.pair and (a.name == b.name or _made(a) == _made(b)):  # one map: equal to itself, if it can be at all
         b = a
     kind = measure.name.removesuffix("-matched")
@@ -79,11 +80,23 @@ def why_not(measure: Measure, a: Layer, b: Layer) -> str | None:
     return _profiles(a, b) if kind == "profile" else None
 
 
+def _features(a: Layer, b: Layer) -> str | None:
+    """Of networks that are not ours: their features may be of another size, or none."""
+    for layer in (a, b):
+        if layer.foreign and layer.foreign.pixels is None:
+            return f"the block of {layer.name} puts out no features that could be compared"
+    if a.foreign and b.foreign and a.foreign.pixels != b.foreign.pixels:
+        return f"the features of {a.name} are {a.foreign.pixels} tokens, those of {b.name} {b.foreign.pixels}"
+    return None
+
+
 def _made(layer: Layer) -> str:
     return layer.shares or layer.name
 
 
 def _kind(layer: Layer) -> str:
+    if layer.foreign and layer.foreign.unknown:
+        return f"{layer.name}, whose places nobody knows ({layer.foreign.unknown}; --window says them),"
     told = {"dictionary": "to a dictionary", "category": "within categories", "channel": "among channels"}
     return f"{layer.name}, attention {told.get(layer.geometry.kind, f'of kind {layer.geometry.kind}')},"
 
@@ -96,11 +109,19 @@ def _differ(a: Layer, b: Layer) -> str | None:
     """Why maps of two layers have no common shape or meaning."""
     if a.geometry.kind != b.geometry.kind:
         return f"{a.name} attends by {a.geometry.kind}, {b.name} by {b.geometry.kind}"
+    if a.foreign and b.foreign and (_shape(a.geometry), a.foreign.numbers) != (_shape(b.geometry), b.foreign.numbers):
+        return f"the maps of {_sized(a, a.foreign)} and {_sized(b, b.foreign)} are of two shapes"
     if _shape(a.geometry) != _shape(b.geometry):
         return (
             f"windows of {a.geometry.window} pixels ({a.name}) and of {b.geometry.window} ({b.name}) hold other queries"
         )
     return None
+
+
+def _sized(layer: Layer, foreign: Foreign) -> str:
+    g = layer.geometry
+    each = g.heads * (g.rows or 1) * g.columns
+    return f"{layer.name} ({foreign.numbers // each} times {g.heads} heads of {g.rows}x{g.columns})"
 
 
 def _rows(a: Layer, b: Layer) -> str | None:
@@ -143,7 +164,7 @@ def neighbours(measure: Measure, layers: Sequence[Layer]) -> list[tuple[Layer, L
     """Every layer with the next one that the measure can compare it with and whose kind of attention is the same."""
     if measure.name == "cka":  # features are those of blocks, whatever attention is in them
         blocks = list({layer.block: layer for layer in reversed(layers)}.values())[::-1]
-        return list(pairwise(blocks))
+        return [(a, b) for a, b in pairwise(blocks) if why_not(measure, a, b) is None]
     pairs = []
     for i, a in enumerate(layers):
         for b in layers[i + 1 :]:
@@ -159,6 +180,8 @@ def _alike(a: Layer, b: Layer) -> bool:
 
 
 def _role(layer: Layer) -> str:
+    if layer.foreign:
+        return str(layer.foreign.call)
     last = layer.name.rpartition(".")[2]
     return "" if last[0] in "gb" and last[1:].isdigit() else last
 

@@ -26,6 +26,8 @@ OF_PAIRS = ("cosine", "cosine-matched", "js", "js-matched")
 def size(layer: Layer, height: int, width: int) -> int:
     """Bytes of a layer's map in float32 for an image of this size."""
     g, side = layer.geometry, layer.geometry.window or 1
+    if layer.foreign:
+        return 4 * layer.foreign.numbers
     windows = -(-height // side) * -(-width // side)
     if g.kind == "ngram":  # of every four that touch, in both directions
         return 8 * 4 * windows * g.heads * (g.rows or 0) * g.columns

@@ -40,7 +40,7 @@ class Result:
     high: float | None
     images: int
     """Images that the value is of."""
-    trained: bool
+    trained: bool | None
     reason: str | None = None
     """Why there is no value."""
 
@@ -62,7 +62,7 @@ class Table:
     """Indices of layers; empty where the measure is of single layers."""
     mean: tuple[float, float, float] | None
     """The mean over neighbours, or layers, with its interval; None where nothing is defined."""
-    trained: bool
+    trained: bool | None
     missing: dict[str, str]
     """Layers without figures, and why."""
 

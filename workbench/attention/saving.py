@@ -7,6 +7,7 @@ values, need of the same projection is still computed, so that of a common proje
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from workbench.probes import roofline
 from workbench.probes.prices import CONVOLUTIONS, price_of
 from workbench.spec import Protocol, Variant
 from workbench.tracing import Call, Shape, Trace, trace
+
+from .tapping import Tapped
 
 COPIES = frozenset("clone contiguous reshape roll _to_copy to batch_norm copy _reshape_copy".split())
 """Operators of which every result needs as much of the operand as is wanted of the result."""
@@ -44,9 +47,13 @@ class Ledger:
     The forward is the faithful one: the lean one of HiT-SR makes no map that could be shared.
     """
 
-    def __init__(self, variant: Variant, protocol: str = "esc"):
+    def __init__(self, variant: Variant, protocol: str = "esc", tapped: Tapped | None = None):
+        """`tapped`: taps that a network of somebody's own is to have."""
         self.protocol = protocols.find(protocol)
-        model = models.create(variant.name, device="meta", forward="faithful")
+        if tapped is None:
+            model = models.create(variant, device="meta", forward="faithful")
+        else:
+            model = tapped.around(models.create(variant)).to("meta")
         x = torch.empty(1, 3, *self.protocol.input.lr(variant.scale), device="meta")
         self.seen, self.points = marked(model, x)
         self.multiply_adds, self.seconds = _costs(self.seen, self.points, self.protocol)
@@ -65,6 +72,16 @@ class Ledger:
             sum(m * s for m, s in zip(self.multiply_adds, share, strict=True)),
             sum(t * s for t, s in zip(self.seconds, share, strict=True)),
         )
+
+
+class Closed:
+    """The ledger of a network whose trace cannot be read."""
+
+    total = Saved(math.nan, math.nan)
+
+    def saved(self, paths: Collection[str]) -> Saved:
+        """Nobody knows."""
+        return self.total
 
 
 def marked(model: nn.Module, x: Tensor) -> tuple[Trace, frozenset[str]]:

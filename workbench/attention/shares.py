@@ -21,9 +21,12 @@ from workbench.spec import Record, UserError
 
 from . import sharing, trials
 from .capture import Layer, find, layers
-from .saving import Ledger, Saved
+from .saving import Closed, Ledger, Saved
 from .sharing import Bench, Pair, Untouched
+from .tapping import Tapped
 from .trials import Image, Network, Trial
+
+Books = Ledger | Closed
 
 VERSION = 1
 ALIKE = 140.0
@@ -67,7 +70,7 @@ class Shares:
 
     title: str
     variant: str
-    trained: bool
+    trained: bool | None
     images: tuple[str, ...]
     crop: int
     quality: float
@@ -81,6 +84,8 @@ class Shares:
     bound: float
     steps: tuple[Step, ...]
     """In order; the last may be the one that went beyond the bound."""
+    unsaved: str = ""
+    """Why it is not known what is saved, which then is NaN; empty where it is known."""
 
     @property
     def kept(self) -> tuple[Step, ...]:
@@ -140,7 +145,7 @@ class Study:
                 " and window with --layer, or none for all."
             )
         trials.tell("what sharing saves: reading the network's trace")
-        ledger = Ledger(self.net.variant)
+        ledger, unsaved = self._ledger()
         saved = {b: ledger.saved({by_name[b].path}) for b in dict.fromkeys(p.b.name for p in legal)}
         outcomes = _outcomes(records, legal, saved)
         steps = self._plan(outcomes, ledger, folder, bound, force)
@@ -148,8 +153,17 @@ class Study:
         names = tuple(i.name for i in self.images)
         return Shares(
             self.net.title, self.net.variant.name, self.net.trained, names, self.images[0].lr.shape[0], quality,
-            self.chosen, tuple(outcomes), records[0].details["refused"], ledger.total, bound, tuple(steps),
+            self.chosen, tuple(outcomes), records[0].details["refused"], ledger.total, bound, tuple(steps), unsaved,
         )  # fmt: skip
+
+    def _ledger(self) -> tuple[Books, str]:
+        """What a sharing saves, or why that is not known: somebody's network may not bear tensors without content."""
+        if not isinstance(self.net.model, Tapped):
+            return Ledger(self.net.variant), ""
+        try:
+            return Ledger(self.net.variant, tapped=self.net.model), ""
+        except Exception as error:  # whatever somebody's code raises there
+            return Closed(), f"it cannot be walked on tensors without content ({str(error).splitlines()[0][:200]})"
 
     def _measure(self, image: Image) -> tuple[Sequence[float], Mapping[str, Any]]:
         x = self.net.given(image)
@@ -159,7 +173,7 @@ class Study:
             self.net.model(x)
         plain = time.perf_counter() - start
         legal, refused = sharing.pairs(self.chosen, own.shapes)
-        guess = plain * len(legal) * PART
+        guess = plain * len(legal) * (1 if isinstance(self.net.model, Tapped) else PART)
         told = f"about {guess:.0f} s (an estimate from one pass of {plain:.2f} s)"
         trials.tell(f"{image.name}: {len(legal)} pairs, {told}")
         figures = []
@@ -189,7 +203,7 @@ class Study:
             )
         return min(-10 * math.log10(error), ALIKE) if error else ALIKE, self._quality(y, image)
 
-    def _plan(self, outcomes: Sequence[Outcome], ledger: Ledger, folder: Path, bound: float, force: bool) -> list[Step]:
+    def _plan(self, outcomes: Sequence[Outcome], ledger: Books, folder: Path, bound: float, force: bool) -> list[Step]:
         """Share the most redundant layers one after another, up to the bound: those whose pair changes least first.
 
         What changes least is told by the untouched output; of small losses against the original some are gains by

@@ -19,6 +19,7 @@ from workbench.models.parts.shift import shift_mask
 from workbench.spec import UserError
 
 from .capture import Layer
+from .tapping import Tapped
 
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 """Of every layer by name, the shapes of the maps that it made in one pass: two for HiT-SNG's n-gram context, else one.
@@ -72,13 +73,18 @@ def _why_not(a: Layer, b: Layer, shapes: Shapes) -> str | None:
         return "one of the two makes no map of its own"
     if a.geometry.kind != b.geometry.kind:
         return "maps of two kinds"
-    if replace(a.geometry, shift=0) != replace(b.geometry, shift=0) or shapes[a.name] != shapes[b.name]:
+    if _unlike(a, b) or shapes[a.name] != shapes[b.name]:
         return "maps of two shapes"
     if a.geometry.kind == "category":
         return "tokens in the order of each layer's own categories"
     if a.geometry.kind == "dictionary" and a.name.partition(".")[0] != b.name.partition(".")[0]:
         return "entries of two groups' dictionaries"
     return None
+
+
+def _unlike(a: Layer, b: Layer) -> bool:
+    axes = [layer.foreign.axes if layer.foreign else None for layer in (a, b)]
+    return replace(a.geometry, shift=0) != replace(b.geometry, shift=0) or axes[0] != axes[1]
 
 
 @dataclass
@@ -102,7 +108,7 @@ class Bench:
         self.model = model
         self.found = tuple(found)
         self.order = {layer.name: k for k, layer in enumerate(self.found)}
-        self.last = self._last()
+        self.last = {} if isinstance(model, Tapped) else self._last()  # somebody's blocks may do more than return
 
     def _last(self) -> dict[str, int]:
         """For every module around attention, the place in the order of its last layer."""
@@ -225,7 +231,12 @@ def _exchange(pair: Pair, model: nn.Module, maps: list[Tensor], x: Tensor) -> Ca
 
     def exchange(module: nn.Module, args: Any, attn: Tensor) -> Tensor:
         other = maps[next(calls)]
-        return masked(other, pair.b, x.shape[-2] * x.shape[-1]) if hide else other
+        if not hide:
+            return other
+        pixels, axes = x.shape[-2] * x.shape[-1], pair.b.foreign.axes if pair.b.foreign else None
+        if axes is None:
+            return masked(other, pair.b, pixels)
+        return axes.back(masked(axes.arranged(other), pair.b, pixels), attn.shape)
 
     return exchange
 

@@ -224,6 +224,18 @@ def independence(features: Tensor | Sequence[Tensor]) -> Tensor:
     return total / batches
 
 
+def independences(features: Tensor | Sequence[Tensor]) -> Tensor:
+    """`independence` of every two layers whose features are of as many pixels; NaN of others, as somebody's may be."""
+    if isinstance(features, Tensor):
+        return independence(features)
+    sizes = torch.tensor([len(x) for x in features])
+    out = torch.full((len(sizes), len(sizes)), torch.nan, dtype=torch.float64)
+    for size in sizes.unique():
+        at = (sizes == size).nonzero().flatten()
+        out[at[:, None], at] = independence([features[k] for k in at])
+    return out
+
+
 def _kernels(x: Tensor) -> Tensor:  # (L, n, C) -> (L, n, n)
     """The kernels of a minibatch without diagonals. A mean taken off before changes nothing but the rounding."""
     x = x - x.mean(1, keepdim=True)

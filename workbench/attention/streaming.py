@@ -185,9 +185,9 @@ class _Streams:
         if self.features:
             blocks = list(self.features)
             features = list(self.features.values()) if self.room is None else self.room
-            hsic = similarity.independence(features).numpy()
-            at = [blocks.index(layer.block) for layer in layers]
-            values["cka"][:] = hsic[np.ix_(at, at)]
+            there = [k for k, layer in enumerate(layers) if layer.block in blocks]
+            at = [blocks.index(layers[k].block) for k in there]
+            values["cka"][np.ix_(there, there)] = similarity.independences(features).numpy()[np.ix_(at, at)]
             self.features.clear()
         kept = {name: one for name, one in self.kept.items() if name not in self.found.broken and one.inner}
         self.kept.clear()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from workbench import environment, interrupts, models, sidefiles, store
-from workbench.spec import Record, Status, UserError
+from workbench.spec import Record, Status, UserError, Variant
 from workbench.weights import Weights
 
 from . import passes, streaming
@@ -24,6 +24,7 @@ from .measures import MEASURES, VERSION, Measure, neighbours, why_not
 from .pictures import Crop
 from .rows import Rows
 from .settling import settled
+from .tapping import Tapped
 
 PROBE = "attention"
 
@@ -47,10 +48,13 @@ class Subject:
     """Whether costly measures are taken of all pairs, not of neighbours only."""
     pixels: tuple[float, float] | None = None
     """Black and white as the weights want them, where that is not as the model's others do."""
+    own: dict[str, Any] | None = None
+    """Of a network of somebody's own, what identifies it and its maps beside its name."""
 
     @property
-    def trained(self) -> bool:
-        return self.weights is not None
+    def trained(self) -> bool | None:
+        """None where its code makes its weights, and nobody knows what they are."""
+        return None if self.own is not None else self.weights is not None
 
     def conditions(self, measure: Measure, crop: Crop) -> dict[str, Any]:
         """What identifies a record of one measure on one image."""
@@ -58,7 +62,18 @@ class Subject:
         said: dict[str, Any] = {"measure": measure.name, "image": crop.sha256, "crop": list(crop.pixels.shape[:2])}
         if measure.near:
             said["pairs"] = "all" if self.all_pairs else "neighbours"
-        return weights | said
+        return weights | said | (self.own or {})
+
+
+def tapped(variant: Variant, net: Tapped, all_pairs: bool = False) -> Subject:
+    """A network of one's own whose maps were found."""
+    return Subject(variant.name, net, net.layers, None, all_pairs, (0.0, 1.0), own(variant, net))
+
+
+def own(variant: Variant, net: nn.Module) -> dict[str, Any]:
+    """What identifies a network of one's own in a record: its source, and what was said of its maps."""
+    assert variant.source is not None
+    return {"source": variant.source.conditions} | ({"maps": net.said} if isinstance(net, Tapped) and net.said else {})
 
 
 def subject(variant: str, weights: Weights | None = None, all_pairs: bool = False) -> Subject:

@@ -17,10 +17,12 @@ from torch import Tensor, nn
 
 from workbench import environment, interrupts, models, store
 from workbench.images import files, resize
-from workbench.spec import Record, UserError, Variant
+from workbench.spec import Record, UserError, Variant, standing
 from workbench.weights import Weights
 
+from . import study
 from .pictures import Picture, large
+from .tapping import Tapped
 
 SEED = 0
 """Of the weights of an untrained network."""
@@ -42,13 +44,14 @@ class Network:
     """Black and white as its weights want them, where that is not as the model's others do."""
 
     @property
-    def trained(self) -> bool:
-        return self.weights is not None
+    def trained(self) -> bool | None:
+        """None where somebody's own code makes its weights, and nobody knows what they are."""
+        return None if self.variant.source else self.weights is not None
 
     @property
     def title(self) -> str:
         """`swinir-light-x4, untrained`: how texts and pictures call it."""
-        return self.variant.name if self.trained else f"{self.variant.name}, untrained"
+        return self.variant.name if self.trained else f"{self.variant.name}, {standing(self.trained)}"
 
     @property
     def range(self) -> tuple[float, float]:
@@ -93,11 +96,13 @@ class Trial:
     """What a figure depends on beside network and image."""
 
 
-def network(name: str, weights: Weights | None = None) -> Network:
-    """A network by name, with trained weights if some are given; untrained ones are drawn from one seed."""
+def network(name: str | Variant, weights: Weights | None = None) -> Network:
+    """A network, with trained weights if some are given; untrained ones are drawn from one seed."""
     variant = models.find(name)
     torch.manual_seed(SEED)
     model = models.create(name).requires_grad_(False)
+    if variant.source:
+        return Network(variant, Tapped(model, (), {}, variant.source), None, (0.0, 1.0))
     if weights is None:
         return Network(variant, model, None)
     models.load_checkpoint(model, weights.path)
@@ -123,8 +128,9 @@ def middles(images: Sequence[Picture], side: int, scale: int) -> list[Image]:
 def conditions(trial: Trial, net: Network, images: Sequence[Image]) -> dict[str, Any]:
     """What identifies a record."""
     weights = {"weights": net.weights} if net.trained else {"weights": None, "seed": SEED}
+    own = study.own(net.variant, net.model) if net.variant.source else {}
     crop = list(images[0].lr.shape[:2])
-    return weights | {"images": [i.sha256 for i in images], "crop": crop} | dict(trial.settings)
+    return weights | own | {"images": [i.sha256 for i in images], "crop": crop} | dict(trial.settings)
 
 
 def answered(trial: Trial, net: Network, images: Sequence[Image], known: Mapping[str, Record]) -> Record | None:

@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
-from typing import Annotated
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.spec import UserError
+from workbench.spec import UserError, Variant
 
-from .options import Commands, Data, Json, Records, Results, Trained, listing, print_json
+from .options import (
+    Arguments,
+    Commands,
+    Data,
+    Json,
+    Maps,
+    Records,
+    Results,
+    Scale,
+    Timeout,
+    Trained,
+    Windows,
+    asked,
+    attended,
+    carried,
+    listing,
+    placed,
+    print_json,
+    rooted,
+)
+
+if TYPE_CHECKING:
+    from workbench.attention.study import Subject
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What was asked of a network's attention; it travels to the process that looks."""
+
+    images: tuple[str, ...]
+    measures: tuple[str, ...]
+    weights: str | None
+    hr: bool
+    crop: int | None
+    all_pairs: bool
+    memory: str
+    layers: bool
+    force: bool
+    records: Path
+    results: Path | None
+    """None where no pictures are asked for."""
+    home: Path
+    maps: tuple[str, ...]
+    windows: tuple[str, ...]
 
 
 def attention(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant with attention, such as swinir-light-x4.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A variant with attention, or ./net.py:Net.")],
     images: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,44 +75,83 @@ def attention(
     memory: Annotated[str, typer.Option("--memory", help="Bound on what it takes beside the forward pass.")] = "1GiB",
     layers: Annotated[bool, typer.Option("--layers", help="List the attention layers, measure nothing.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")] = False,
+    maps: Maps = None,
+    window: Windows = None,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     records: Records = None,
     results: Results = None,
     data: Data = None,
     as_json: Json = False,
 ) -> int | None:
     """Compare the attention maps and features of a network's layers; pictures and CSV go to the results."""
-    from workbench import fits, models, store, testsets
-    from workbench.attention import choosing, measures, pictures, reading, study
+    from workbench import store, testsets
+
+    beside = asked([name], scale, arg, timeout)
+    chosen = attended(name, beside, weights, maps, window)
+    if crop is not None and crop < 1:
+        raise UserError(f"--crop was given {crop}; give a number of LR pixels, such as 64.")
+    folder = placed(chosen, records or store.default())
+    home, written = placed(chosen, data or testsets.default()), placed(chosen, results or folder.parent)
+    looked = Looked(
+        rooted(chosen, images), tuple(measure or ()), weights, hr, crop, all_pairs, memory, layers, force, folder,
+        None if as_json else written, home, tuple(maps or ()), tuple(window or ()),
+    )  # fmt: skip
+    told = carried([chosen], beside, _looked, chosen, looked)
+    if layers:
+        listing(told["objects"], as_json, tuple(told["columns"]))
+    elif as_json:
+        print_json(told["objects"])
+    else:
+        sys.stdout.write(told["text"])
+        print(f"written: {told['written'][0]}, and pictures beside {told['written'][-1]}")
+    return 1 if told.get("failed") else None
+
+
+def _looked(chosen: str | Variant, asked: Looked) -> dict[str, Any]:
+    """What was found, as objects and in words."""
+    from workbench import fits, models
+    from workbench.attention import measures, pictures, reading, study
     from workbench.report import attention as report
 
-    wanted = measures.find(measure or measures.DEFAULT)
-    room = fits.size(memory, "--memory")
-    home = data or testsets.default()
-    chosen = choosing.choose(name, weights, home)
-    subject = study.subject(name, chosen, all_pairs)
-    if layers:
-        rows = [{"name": x.name, "label": x.label, "shares": x.shares} | asdict(x.geometry) for x in subject.layers]
-        listing(rows, as_json, ("label", "kind", "window", "heads", "rows", "columns", "shares"))
-        return None
-    if crop is not None and crop < 1:
-        raise UserError(
-            f"--crop was given {crop}; give a number of LR pixels, such as {measures.side(subject.layers)}."
-        )
-    side = crop or measures.side(subject.layers)
-    measures.check(name, subject.layers, side, side)
-    found = pictures.find(images or [], home, models.find(name).scale, hr)
+    wanted = measures.find(asked.measures or measures.DEFAULT)
+    room = fits.size(asked.memory, "--memory")
+    subject, told, listed = _subject(chosen, asked)
+    if asked.layers:
+        return listed
+    side = asked.crop or measures.side(subject.layers)
+    measures.check(subject.variant, subject.layers, side, side)
+    found = pictures.find(asked.images, asked.home, models.find(chosen).scale, asked.hr)
     fed = pictures.fed(found, side)
-    print(f"{choosing.told(name, chosen)}; {fed}", file=sys.stderr)
-    folder = records or store.default()
-    answers = study.run(subject, pictures.crops(found, side), wanted, folder, room, force)
-    tables = reading.tables(subject, answers, folder)
-    if as_json:
-        print_json(report.as_objects(tables))
-    else:
-        sys.stdout.write(report.text(tables, fed))
-        written = report.write(tables, reading.profiles(answers, folder), results or folder.parent)
-        print(f"written: {written[0]}, and pictures beside {written[-1]}")
-    return 1 if any(r.status == "failed" for one in answers for r in one) else None
+    print(f"{told}; {fed}", file=sys.stderr)
+    answers = study.run(subject, pictures.crops(found, side), wanted, asked.records, room, asked.force)
+    tables = reading.tables(subject, answers, asked.records)
+    failed = any(r.status == "failed" for one in answers for r in one)
+    found_in: dict[str, Any] = {"objects": report.as_objects(tables), "text": report.text(tables, fed)}
+    if asked.results:
+        written = report.write(tables, reading.profiles(answers, asked.records), asked.results)
+        found_in["written"] = [str(path) for path in written]
+    return found_in | {"failed": failed}
+
+
+def _subject(chosen: str | Variant, asked: Looked) -> tuple[Subject, str, dict[str, Any]]:
+    """The network with its attention, what is said of it, and the listing of its layers."""
+    from workbench.attention import choosing, picking, study, surveying
+
+    if isinstance(chosen, Variant) and chosen.source:
+        wish = picking.Wish(asked.maps, surveying.windows(asked.windows))
+        found = picking.network(chosen, wish, asked.crop)
+        columns = ("layer", "path", "call", "shape", "rows", "heads", "window", "map", "features", "note")
+        told = ". ".join([f"{chosen.name} has weights as its code makes them", *picking.told(found)])
+        subject = study.tapped(chosen, found.net, asked.all_pairs)
+        return subject, told, {"objects": picking.rows(found), "columns": columns}
+    name = chosen if isinstance(chosen, str) else chosen.name
+    weights = choosing.choose(name, asked.weights, asked.home)
+    subject = study.subject(name, weights, asked.all_pairs)
+    rows = [{"name": x.name, "label": x.label, "shares": x.shares} | asdict(x.geometry) for x in subject.layers]
+    shown = ("label", "kind", "window", "heads", "rows", "columns", "shares")
+    return subject, choosing.told(name, weights), {"objects": rows, "columns": shown}
 
 
 COMMANDS: Commands = {"attention": attention}

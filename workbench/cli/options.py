@@ -76,6 +76,14 @@ On = Annotated[
     str, typer.Option("--on", metavar="WHERE", help="Where: local, ray, ray://HOST:PORT, slurm or slurm://PARTITION.")
 ]
 Logs = Annotated[bool, typer.Option("--logs", help="Show what the processes of Ray's nodes print.")]
+Maps = Annotated[
+    list[str] | None,
+    typer.Option("--maps", metavar="PATTERN", help="Of your own: modules that make maps; repeatable [all that do]."),
+]
+Windows = Annotated[
+    list[str] | None,
+    typer.Option("--window", metavar="[PATTERN=]N", help="Of your own: side of its windows, 0 for none [guessed]."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 
@@ -127,6 +135,37 @@ def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:
         ours = name not in models.VARIANTS and own.references.parse(name) is None
         found.append(name if ours else models.find(name, asked))
     return found
+
+
+def attended(
+    name: str, beside: Asked, weights: str | None, maps: list[str] | None, windows: list[str] | None
+) -> str | Variant:
+    """The network whose attention is looked at; what is only for one's own is refused for others, and the reverse."""
+    (chosen,) = networks([name], beside)
+    ours = isinstance(chosen, str) or chosen.source is None
+    given = [word for word, value in (("--maps", maps), ("--window", windows)) if value]
+    if ours and given:
+        raise UserError(
+            f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of your own; the maps of {name}"
+            " are known: workbench attention NAME --layers"
+        )
+    if not ours and weights is not None:
+        raise UserError(
+            f"--weights is for networks of the catalogue; {name} has the weights that its code gives it. Have its"
+            " constructor load them, from a file that --arg names."
+        )
+    return chosen
+
+
+def placed(chosen: str | Variant, path: Path) -> Path:
+    """A path as it is understood by the process that works: that of a network of one's own may stand elsewhere."""
+    return path if isinstance(chosen, str) or chosen.source is None else path.absolute()
+
+
+def rooted(chosen: str | Variant, images: Sequence[str] | None) -> tuple[str, ...]:
+    """The same of images; names of test sets are no paths."""
+    paths = [one not in ("", ".") and Path(one).exists() for one in images or ()]
+    return tuple(str(placed(chosen, Path(one))) if p else one for one, p in zip(images or (), paths, strict=True))
 
 
 def carried(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any) -> Any:

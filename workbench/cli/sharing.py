@@ -9,12 +9,31 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Commands, Data, Json, Records, Trained, print_json
+from workbench.spec import Variant
+
+from .options import (
+    Arguments,
+    Commands,
+    Data,
+    Json,
+    Maps,
+    Records,
+    Scale,
+    Timeout,
+    Trained,
+    Windows,
+    asked,
+    attended,
+    carried,
+    placed,
+    print_json,
+    rooted,
+)
 
 if TYPE_CHECKING:
-    from workbench.attention.trials import Image, Network
+    from workbench.attention.trials import Image
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as swinir-light-x4.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as swinir-light-x4, or ./net.py:Net.")]
 Images = Annotated[
     list[str] | None,
     typer.Option("--images", metavar="SET|DIR|FILE", help="A test set, or HR images; repeatable [two photographs]."),
@@ -22,6 +41,19 @@ Images = Annotated[
 Crop = Annotated[int | None, typer.Option("--crop", help="LR pixels a side of each image's middle.")]
 Force = Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")]
 Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was asked of a network that is tried on images; it travels to the process that tries it."""
+
+    images: tuple[str, ...]
+    weights: str | None
+    crop: int | None
+    records: Path
+    home: Path
+    force: bool
+    picture: Path | None
 
 
 def share(
@@ -33,6 +65,11 @@ def share(
         list[str] | None, typer.Option("--layer", help="Only pairs among these, such as g0.b1; repeatable [all].")
     ] = None,
     crop: Crop = None,
+    maps: Maps = None,
+    window: Windows = None,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     records: Records = None,
     force: Force = False,
     picture: Picture = None,
@@ -40,17 +77,45 @@ def share(
     as_json: Json = False,
 ) -> None:
     """Run a network with one layer's attention map in the place of another's: what is lost, what is saved."""
-    subject = _subject(name, weights, picture, data)
-    from workbench import store
-    from workbench.attention import shares
+    beside = asked([name], scale, arg, timeout)
+    chosen = attended(name, beside, weights, maps, window)
+    tried = _tried(chosen, images, weights, crop, records, data, force, picture)
+    said = tuple(maps or ()), tuple(window or ())
+    _shown(carried([chosen], beside, _shared, chosen, tried, bound, tuple(layer or ()), *said), as_json)
+
+
+def _shared(
+    chosen: str | Variant,
+    tried: Tried,
+    bound: float,
+    named: tuple[str, ...],
+    maps: tuple[str, ...],
+    windows: tuple[str, ...],
+) -> dict[str, Any]:
+    """What sharing costs and saves, as objects and in words."""
+    from workbench import models
+    from workbench.attention import choosing, picking, shares, surveying, trials
     from workbench.attention.capture import layers
     from workbench.report import sharing
 
-    found = layers(subject.net.model)
-    side = shares.crop(found) if crop is None else crop
-    shares.check(subject.net, found, side, layer or [])
-    study = shares.Study(subject.net, _middles(subject, images, side), layer or [])
-    _show(sharing, study.run(records or store.default(), bound, force), picture, as_json)
+    variant = models.find(chosen)
+    if variant.source:
+        wish = picking.Wish(maps, surveying.windows(windows))
+        picked = picking.network(variant, wish, tried.crop)
+        net = trials.Network(variant, picked.net, None, (0.0, 1.0))
+        told = ". ".join([f"{variant.name} has weights as its code makes them", *picking.told(picked)])
+    else:
+        weights = choosing.choose(variant.name, tried.weights, tried.home)
+        net, told = trials.network(variant, weights), choosing.told(variant.name, weights)
+    found = layers(net.model)
+    side = shares.crop(found) if tried.crop is None else tried.crop
+    shares.check(net, found, side, named)
+    middles, fed = _middles(tried, side, variant.scale)
+    print(f"{told}; {fed}", file=sys.stderr)
+    answer = shares.Study(net, middles, named).run(tried.records, bound, tried.force)
+    if tried.picture:
+        sharing.write(answer, tried.picture)
+    return {"objects": sharing.rows(answer), "text": sharing.text(answer)}
 
 
 def field(
@@ -59,6 +124,9 @@ def field(
     weights: Trained = None,
     steps: Annotated[int | None, typer.Option("--steps", help="Steps of the path from blurred to sharp.")] = None,
     crop: Crop = None,
+    scale: Scale = None,
+    arg: Arguments = None,
+    timeout: Timeout = None,
     records: Records = None,
     force: Force = False,
     picture: Picture = None,
@@ -66,60 +134,69 @@ def field(
     as_json: Json = False,
 ) -> None:
     """Say how far a network looks: the receptive field of its centre in effect, and what a patch is attributed to."""
-    subject = _subject(name, weights, picture, data)
-    from workbench import store
-    from workbench.attention import fields
+    beside = asked([name], scale, arg, timeout)
+    chosen = attended(name, beside, weights, None, None)
+    tried = _tried(chosen, images, weights, crop, records, data, force, picture)
+    _shown(carried([chosen], beside, _seen, chosen, tried, steps), as_json)
+
+
+def _seen(chosen: str | Variant, tried: Tried, steps: int | None) -> dict[str, Any]:
+    """How far a network looks, as objects and in words."""
+    from workbench import models
+    from workbench.attention import choosing, fields, trials
     from workbench.attention.field import STEPS
     from workbench.report import fields as report
 
-    middles = _middles(subject, images, fields.CROP if crop is None else crop)
-    found = fields.study(subject.net, middles, records or store.default(), STEPS if steps is None else steps, force)
-    _show(report, found, picture, as_json)
+    variant = models.find(chosen)
+    told = f"{variant.name} has weights as its code makes them"
+    if variant.source:
+        net = trials.network(variant)
+    else:
+        weights = choosing.choose(variant.name, tried.weights, tried.home)
+        net, told = trials.network(variant, weights), choosing.told(variant.name, weights)
+    middles, fed = _middles(tried, fields.CROP if tried.crop is None else tried.crop, variant.scale)
+    print(f"{told}; {fed}", file=sys.stderr)
+    answer = fields.study(net, middles, tried.records, STEPS if steps is None else steps, tried.force)
+    if tried.picture:
+        report.write(answer, tried.picture)
+    return {"objects": report.rows(answer), "text": report.text(answer)}
 
 
-@dataclass(frozen=True)
-class _Subject:
-    """What is tried on images: a network, its weights in words, and the user's folder."""
-
-    net: Network
-    weights: str
-    home: Path
-
-
-def _subject(name: str, weights: str | None, picture: Path | None, data: Path | None) -> _Subject:
-    """What was asked for; what is wrong with a name or a file to draw is told before torch is imported."""
-    from workbench import models, testsets
+def _tried(
+    chosen: str | Variant,
+    images: list[str] | None,
+    weights: str | None,
+    crop: int | None,
+    records: Path | None,
+    data: Path | None,
+    force: bool,
+    picture: Path | None,
+) -> Tried:
+    """What both commands are asked."""
+    from workbench import store, testsets
     from workbench.report import roofline
 
-    models.find(name)
     if picture:
         roofline.check(picture)
-    from workbench.attention import choosing, trials
-
-    home = data or testsets.default()
-    chosen = choosing.choose(name, weights, home)
-    return _Subject(trials.network(name, chosen), choosing.told(name, chosen), home)
+        picture = placed(chosen, picture)
+    folder, home = placed(chosen, records or store.default()), placed(chosen, data or testsets.default())
+    return Tried(rooted(chosen, images), weights, crop, folder, home, force, picture)
 
 
-def _middles(subject: _Subject, named: list[str] | None, side: int) -> list[Image]:
-    """The middles of the images; what is fed, and by which weights, is told first."""
+def _shown(told: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(told["objects"])
+    else:
+        sys.stdout.write(told["text"])
+
+
+def _middles(tried: Tried, side: int, scale: int) -> tuple[list[Image], str]:
+    """The middles of the images, and what is fed of them."""
     from workbench.attention import pictures, trials
 
-    scale = subject.net.variant.scale
-    found = pictures.find(named or [], subject.home, scale, hr=True, default=pictures.LARGE)
+    found = pictures.find(tried.images, tried.home, scale, hr=True, default=pictures.LARGE)
     middles = trials.middles(found, side, scale)
-    print(f"{subject.weights}; {pictures.fed(found, side)}", file=sys.stderr)
-    return middles
-
-
-def _show(report: Any, found: Any, picture: Path | None, as_json: bool) -> None:
-    """What was found, by the file of `report` that formats it: a picture if one is wanted, then text or JSON."""
-    if picture:
-        report.write(found, picture)
-    if as_json:
-        print_json(report.rows(found))
-    else:
-        sys.stdout.write(report.text(found))
+    return middles, pictures.fed(found, side)
 
 
 COMMANDS: Commands = {"share": share, "field": field}

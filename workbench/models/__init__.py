@@ -107,7 +107,8 @@ def find(name: str | Variant, asked: own.Asked | None = None) -> Variant:
         return found
     if own.references.parse(name):
         raise UserError(
-            f"{name!r} is a network of your own, which is not taken here; measure, compare, trace and fits take it."
+            f"{name!r} is a network of your own, which is not taken here; measure, compare, trace, fits, attention,"
+            " share and field take it."
         )
     raise _unknown(name)
 

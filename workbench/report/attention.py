@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import io
 import math
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import store
+from workbench.spec import standing
 
 from .plots import OKABE_ITO, STYLE, keep
 
@@ -65,7 +67,7 @@ def text(tables: Sequence[Table], fed: str) -> str:
 
 def title(table: Table) -> str:
     """`swinir-light-x4, untrained`: the head of everything that is shown."""
-    return f"{table.variant}, {'trained' if table.trained else 'untrained'}"
+    return f"{table.variant}, {standing(table.trained)}"
 
 
 def _first_reason(table: Table) -> str:
@@ -85,7 +87,8 @@ def _extremes(table: Table) -> str:
 
 def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
     """CSV, and every picture as PNG and SVG, under a folder of results; profiles are (L, S, S) or None."""
-    stem = f"attention-{tables[0].variant}-{'trained' if tables[0].trained else 'untrained'}"
+    weights = "own" if tables[0].trained is None else standing(tables[0].trained)
+    stem = f"attention-{re.sub(r'[^a-zA-Z0-9.]+', '-', tables[0].variant).strip('-.')}-{weights}"
     paths = [results / "tables" / f"{stem}.csv"]
     store.replace(paths[0], as_csv(tables))
     for table in tables:

@@ -40,6 +40,7 @@ def text(found: Shares) -> str:
             "correlations have no common scale: a map much smaller than the one it replaces is as good as none"
         )
     lines += [f"not tried: {n} pairs, {why}" for why, n in found.refused.items()]
+    lines += [f"what is saved is not known: {found.unsaved}"] if found.unsaved else []
     lines += ["", *_pairs(found), "", *_plan(found)]
     return "\n".join(lines) + "\n"
 
@@ -76,7 +77,7 @@ def _row(
         "layer_b": of.pair.b.name,
         "rolled": of.pair.rolled,
         "measure": measure,
-        "value": value,
+        "value": None if math.isnan(value) else value,
         "low": low,
         "high": high,
         "images": len(found.images),
@@ -117,9 +118,13 @@ def _plan(found: Shares) -> list[str]:
         last = kept[-1]
         told = (
             f"sharing {len(kept)} of {len(found.layers)} layers loses {_db(last.loss)} dB of the {found.bound:g}"
-            f" allowed and saves {_part(last.saved.multiply_adds, found.total.multiply_adds)} of the multiply-adds,"
-            f" {_part(last.saved.seconds, found.total.seconds)} of the time at least (an estimate)"
+            " allowed"
         )
+        if not found.unsaved:
+            told += (
+                f" and saves {_part(last.saved.multiply_adds, found.total.multiply_adds)} of the multiply-adds,"
+                f" {_part(last.saved.seconds, found.total.seconds)} of the time at least (an estimate)"
+            )
     else:
         told = f"no sharing stays within {found.bound:g} dB"
     table = [("step", "map of", "in place of that of", "dB lost", "saves", "time >=")]
@@ -147,6 +152,8 @@ def _db(loss: float) -> str:
 
 
 def _part(part: float, whole: float) -> str:
+    if math.isnan(part):
+        return "?"
     return f"{100 * part / whole:.2f} %" if whole else "0 %"
 
 
@@ -200,6 +207,8 @@ def _matrix(canvas: Any, panel: Any, found: Shares) -> None:
 
 def _curve(panel: Any, found: Shares) -> None:
     saved_share = [0.0, *(100 * s.saved.multiply_adds / found.total.multiply_adds for s in found.steps)]
+    if found.unsaved:
+        saved_share = [float(k) for k in range(len(found.steps) + 1)]
     losses = [0.0, *(s.loss for s in found.steps)]
     panel.plot(saved_share, losses, "-", color=OKABE_ITO[0], linewidth=1.2, zorder=2)
     within = len(found.kept) + 1
@@ -217,7 +226,8 @@ def _curve(panel: Any, found: Shares) -> None:
             told, (saved_share[within - 1], losses[within - 1]), xytext=(-6, 8),
             textcoords="offset points", ha="right", fontsize=8,
         )  # fmt: skip
-    panel.set_xlabel("multiply-adds saved, % of the network at HR 1280×720")
+    saved = "multiply-adds saved, % of the network at HR 1280×720"
+    panel.set_xlabel("layers that share; what that saves is not known" if found.unsaved else saved)
     panel.set_ylabel("dB of PSNR lost")
     panel.set_title("plan: least change of the output first")
     panel.legend(loc="upper left", bbox_to_anchor=(0, 0.93), fontsize=8)

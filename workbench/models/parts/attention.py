@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 IMPLEMENTATIONS = ("naive", "sdpa", "flex")
 
-Kind = Literal["window", "grid", "permuted", "ngram", "channel", "correlation", "dictionary", "category"]
+Kind = Literal["window", "grid", "permuted", "ngram", "channel", "correlation", "dictionary", "category", "unknown"]
+"""What queries and keys are; unknown only in networks that are not ours."""
 
 BiasAt = Callable[[Tensor, Tensor, Tensor], Tensor]
 """The bias of one head, query and key, for a fused kernel that never holds the whole table."""
