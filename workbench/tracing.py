@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 from unittest import mock
 
@@ -19,7 +20,6 @@ from torch import Tensor, nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workbench.spec import UserError
 
@@ -186,12 +186,18 @@ class _Walk(TorchDispatchMode):
 
     def record(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         module, kind = self.path[-1] if self.path else ("", "")
-        outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
-        there = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        fresh = [self.hold(t, op, module) and t.untyped_storage()._cdata not in there for t in outputs]
-        given = tree_map_only(Tensor, self.shape, (args, dict(kwargs)))
-        made = tuple(self.shape(t) for t in outputs)
-        operands = [s for s in tree_leaves(given, is_leaf=lambda leaf: isinstance(leaf, Shape)) if isinstance(s, Shape)]
+        outputs, inputs = list[Tensor](), list[tuple[Tensor, Shape]]()
+        _each(result, outputs.append)
+        new = [self.hold(t, op, module) for t in outputs]
+
+        def seen(tensor: Tensor) -> Shape:
+            inputs.append((tensor, self.shape(tensor)))
+            return inputs[-1][1]
+
+        given = _each((args, dict(kwargs)), seen)
+        operands, made = [shape for _, shape in inputs], tuple(map(self.shape, outputs))
+        there = {t.untyped_storage()._cdata for t, _ in inputs}
+        fresh = [n and t.untyped_storage()._cdata not in there for n, t in zip(new, outputs, strict=True)]
         read, written = _moved(op, operands, made, fresh)
         host = self.device.type != "cpu" and any(s.storage < 0 and s.bytes for s in (*operands, *made))
         call = Call(op, module, kind, given[0], given[1], made, read, written, host, self._live)
@@ -203,12 +209,14 @@ class _Walk(TorchDispatchMode):
 
     def shape(self, tensor: Tensor) -> Shape:
         shape = Shape(tensor.shape)
-        shape.dtype = str(tensor.dtype).removeprefix("torch.")
-        distinct = math.prod(n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or n == 0)
+        shape.dtype = _name(tensor.dtype)
+        shape.contiguous = tensor.is_contiguous()
+        distinct = tensor.numel()
+        if not shape.contiguous:
+            distinct = math.prod(n for n, stride in zip(shape, tensor.stride(), strict=True) if stride or n == 0)
         shape.bytes = distinct * tensor.element_size()
         if tensor.device == self.device:
             shape.storage = self._indices.get(tensor.untyped_storage()._cdata, (None, -1))[1]
-        shape.contiguous = tensor.is_contiguous()
         return shape
 
     def hold(
@@ -240,6 +248,20 @@ class _Walk(TorchDispatchMode):
         self._live += held.rounded
         held.shape = self.shape(tensor)
         return True
+
+
+def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """What an operator takes or gives, every tensor in it changed. torch's own `tree_map` took half of a walk."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_each(one, change) for one in value])
+    return {k: _each(one, change) for k, one in value.items()} if isinstance(value, dict) else value
+
+
+@cache
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _moved(op: str, operands: Iterable[Shape], made: Iterable[Shape], fresh: Iterable[bool]) -> tuple[int, int]:
