@@ -11,7 +11,7 @@ import pytest
 from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
-    {"published"},
+    {"published", "walked"},
     {"spec"},
     {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
