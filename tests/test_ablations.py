@@ -157,6 +157,7 @@ def test_sharing_spares_queries_keys_and_their_product():
     assert own["matmul"] == asid["matmul"]
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("ablation", [a for a in ABLATIONS if a.model != "asid-d8"], ids=lambda a: a.axis + a.line)
 def test_costs_rise_along_an_axis_or_fall(ablation):
     names = [f"{ablation.model_at(p)}-x4" for p in ablation.points]
@@ -175,12 +176,14 @@ def test_maps_of_its_own_cost_a_group_more_whatever_is_laid_aside():
 # --- they are networks
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", [n for n in models.ABLATED if n.endswith("x2") and "d8" not in n])
 def test_an_ablation_keeps_the_shape_of_what_it_makes(name):
     x = torch.empty(2, 3, 24, 40, device="meta")
     assert on_meta(name)(x).shape == (2, 3, 48, 80)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("name", "other"),
     [

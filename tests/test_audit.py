@@ -284,6 +284,7 @@ def test_slips_lead_back_to_what_was_meant():
 # --- how often the rules are right
 
 
+@pytest.mark.untraced
 def test_clean_tables_raise_few_alarms_as_few_as_is_told():
     alarms = made_tables.false_alarms(range(40))
     assert alarms.figures > 15_000
@@ -297,12 +298,14 @@ FLOORS = {"digit": 0.5, "swapped": 0.65, "copied": 0.9, "shifted": 0.95}
 """Found at least; a last digit that is another cannot be seen, nor FLOPs that only their network tells."""
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("slip", made_tables.SLIPS)
 def test_planted_misprints_are_found_in_made_tables(slip):
     tables = [made_tables.clean(seed) for seed in range(8)]
     assert made_tables.hits(tables, slip, 16, 1) >= FLOORS[slip] * 16
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("slip", made_tables.SLIPS)
 @pytest.mark.parametrize("name", ["esc-table2", "hitsr-table2"])
 def test_planted_misprints_are_found_in_papers_tables(name, slip):

@@ -19,6 +19,7 @@ def net():
     return models.create("swinir-light-x4")
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", WITH)
 def test_every_map_is_seen_in_order_with_the_geometry_that_was_said(model):
     torch.manual_seed(0)
@@ -150,6 +151,7 @@ def test_no_attention_is_found_where_the_catalogue_knows_of_none(model):
     assert attention.layers(models.create(f"{model}-x4", device="meta")) == ()
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("model", ["swinir-light", "esc", "hit-sng"])
 def test_maps_in_parts_are_the_windows_of_the_whole_one_after_the_other(model):
     net, x = models.create(f"{model}-x4"), torch.rand(1, 3, 32, 64)

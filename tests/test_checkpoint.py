@@ -73,6 +73,7 @@ def test_bare_or_wrapped_with_or_without_prefix(
     assert same(net, state)
 
 
+@pytest.mark.untraced
 def test_an_entry_without_the_prefix_of_all_others_is_named(net: nn.Module, state: State, file: Path) -> None:
     prefixed = {f"module.{k}": t for k, t in state.items()}
     torch.save(prefixed | {"iterations": torch.tensor(5.0)}, file)

@@ -11,7 +11,7 @@ import pytest
 from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
-    {"spec"},
+    {"spec", "walked"},
     {
         "environment",
         "interrupts",

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal
 from unittest import mock
 
@@ -19,99 +19,16 @@ from torch import Tensor, nn
 from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves, tree_map_only
 
 from workbench.spec import UserError
-
-BLOCK = 512
-"""CUDA's caching allocator rounds every allocation up to this many bytes."""
+from workbench.walked import BLOCK as BLOCK
+from workbench.walked import Call as Call
+from workbench.walked import Shape as Shape
+from workbench.walked import Storage as Storage
+from workbench.walked import Trace as Trace
 
 EMPTY = frozenset("empty empty_like empty_permuted empty_strided new_empty new_empty_strided".split())
 """Operators that take memory and write nothing into it."""
-
-
-class Shape(tuple[int, ...]):
-    """The shape that a tensor had, and what else there is to know about the tensor."""
-
-    dtype: str = "float32"
-    bytes: int = 0
-    """Bytes of its distinct elements: what an expanded tensor repeats is there once."""
-    storage: int = -1
-    """Index in `Trace.storages` of the memory it looks at; -1 for a tensor on the host."""
-    contiguous: bool = True
-
-
-@dataclass(frozen=True)
-class Call:
-    """One operator call."""
-
-    op: str
-    """Name without overload: `aten.conv2d`; `flex_attention` for the fused operator of that name."""
-    module: str
-    """Path of the innermost module that was running."""
-    kind: str
-    """Class of that module with the module it is defined in: `torch.nn.modules.conv.Conv2d`."""
-    arguments: tuple[Any, ...]
-    """The positional arguments, each tensor replaced by its `Shape`; keywords of the call are in `keywords`."""
-    keywords: Mapping[str, Any]
-    outputs: tuple[Shape, ...]
-    read: int
-    """Bytes it reads at least: its operands, each once. A view reads nothing."""
-    written: int
-    """Bytes it writes at least: its results. A view writes nothing."""
-    host: bool
-    """Whether it works on the host's tensors, though the network's input lies on a device."""
-    live: int
-    """Bytes alive after the call, parameters and input included."""
-
-    @property
-    def name(self) -> str:
-        """The operator without its namespace: `conv2d`."""
-        return self.op.rpartition(".")[2]
-
-
-@dataclass
-class Storage:
-    """A piece of memory, from the call that made it to the moment nobody looks at it."""
-
-    bytes: int
-    """As asked for, not rounded."""
-    shape: Shape
-    """The tensor it was made for."""
-    role: Literal["parameter", "buffer", "input", "made"]
-    op: str
-    """The operator that made it; empty for what was there before the first."""
-    module: str
-    """Path of the module that made it, or that owns it."""
-    born: int
-    """Index of the call that made it; -1 for what was there before the first."""
-    died: int | None = None
-    """Index of the first call that it did not live to see; None if it outlived all."""
-
-    @property
-    def rounded(self) -> int:
-        return -(-self.bytes // BLOCK) * BLOCK
-
-
-@dataclass
-class Trace:
-    """What one pass showed."""
-
-    calls: list[Call] = field(default_factory=list)
-    storages: list[Storage] = field(default_factory=list)
-    events: list[tuple[Literal["made", "called", "died"], int]] = field(default_factory=list)
-    """What happened, in order: a storage was made or died, a call returned; with its index."""
-    modules: dict[str, str] = field(default_factory=dict)
-    """The modules that ran, by path, in the order they began first; each with its class as in `Call.kind`."""
-    peak: int = 0
-    """Largest number of bytes alive at once, each storage rounded up to `BLOCK`."""
-    peak_call: int = -1
-    """Index of the call after which that was reached; -1 before the first."""
-
-    def alive(self, call: int) -> list[Storage]:
-        """What was alive right after a call, largest first."""
-        there = [s for s in self.storages if s.born <= call and (s.died is None or s.died > call)]
-        return sorted(there, key=lambda s: -s.rounded)
 
 
 def trace(model: nn.Module, x: Tensor) -> Trace:
@@ -186,12 +103,18 @@ class _Walk(TorchDispatchMode):
 
     def record(self, op: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
         module, kind = self.path[-1] if self.path else ("", "")
-        outputs = [t for t in tree_leaves(result) if isinstance(t, Tensor)]
-        there = {t.untyped_storage()._cdata for t in tree_leaves((args, kwargs)) if isinstance(t, Tensor)}
-        fresh = [self.hold(t, op, module) and t.untyped_storage()._cdata not in there for t in outputs]
-        given = tree_map_only(Tensor, self.shape, (args, dict(kwargs)))
-        made = tuple(self.shape(t) for t in outputs)
-        operands = [s for s in tree_leaves(given, is_leaf=lambda leaf: isinstance(leaf, Shape)) if isinstance(s, Shape)]
+        outputs, inputs = list[Tensor](), list[tuple[Tensor, Shape]]()
+        _each(result, outputs.append)
+        new = [self.hold(t, op, module) for t in outputs]
+
+        def seen(tensor: Tensor) -> Shape:
+            inputs.append((tensor, self.shape(tensor)))
+            return inputs[-1][1]
+
+        given = _each((args, dict(kwargs)), seen)
+        operands, made = [shape for _, shape in inputs], tuple(map(self.shape, outputs))
+        there = {t.untyped_storage()._cdata for t, _ in inputs}
+        fresh = [n and t.untyped_storage()._cdata not in there for n, t in zip(new, outputs, strict=True)]
         read, written = _moved(op, operands, made, fresh)
         host = self.device.type != "cpu" and any(s.storage < 0 and s.bytes for s in (*operands, *made))
         call = Call(op, module, kind, given[0], given[1], made, read, written, host, self._live)
@@ -203,12 +126,14 @@ class _Walk(TorchDispatchMode):
 
     def shape(self, tensor: Tensor) -> Shape:
         shape = Shape(tensor.shape)
-        shape.dtype = str(tensor.dtype).removeprefix("torch.")
-        distinct = math.prod(n for n, stride in zip(tensor.shape, tensor.stride(), strict=True) if stride or n == 0)
+        shape.dtype = _name(tensor.dtype)
+        shape.contiguous = tensor.is_contiguous()
+        distinct = tensor.numel()
+        if not shape.contiguous:
+            distinct = math.prod(n for n, stride in zip(shape, tensor.stride(), strict=True) if stride or n == 0)
         shape.bytes = distinct * tensor.element_size()
         if tensor.device == self.device:
             shape.storage = self._indices.get(tensor.untyped_storage()._cdata, (None, -1))[1]
-        shape.contiguous = tensor.is_contiguous()
         return shape
 
     def hold(
@@ -240,6 +165,20 @@ class _Walk(TorchDispatchMode):
         self._live += held.rounded
         held.shape = self.shape(tensor)
         return True
+
+
+def _each(value: Any, change: Callable[[Tensor], Any]) -> Any:
+    """What an operator takes or gives, every tensor in it changed. torch's own `tree_map` took half of a walk."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, (list, tuple)):
+        return type(value)([_each(one, change) for one in value])
+    return {k: _each(one, change) for k, one in value.items()} if isinstance(value, dict) else value
+
+
+@cache
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def _moved(op: str, operands: Iterable[Shape], made: Iterable[Shape], fresh: Iterable[bool]) -> tuple[int, int]:
