@@ -130,6 +130,13 @@ def test_the_picture_shows_three_shares_of_each_part_and_a_dot_for_each_operator
     assert {"relu", "conv2d", "1e-09 TFLOP/s, TF32"} <= {t.get_text() for t in roof.texts}
 
 
+def test_the_title_of_a_picture_stands_above_those_of_its_panels(tiny):
+    canvas = report.draw(tiny, "operator", 10)
+    canvas.draw_without_rendering()
+    (title,) = canvas.texts
+    assert title.get_window_extent().y0 >= max(panel.get_tightbbox().y1 for panel in canvas.axes)
+
+
 def test_names_in_a_picture_touch_neither_each_other_nor_another_s_dot():
     from matplotlib.figure import Figure
 

@@ -128,6 +128,23 @@ def test_it_comes_back_as_it_was_whatever_happens(broken):
     assert bool(seen) != broken  # its own hooks ran, of the copy
 
 
+def test_modes_that_somebody_works_in_change_no_figure():
+    plain = wb.measure(Tiny(), ["params", "macs", "activations", "planned-memory"])
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu"), torch.device("meta"):
+            net = Tiny().to_empty(device="cpu")
+            for parameter in net.parameters():
+                parameter.zero_()
+            assert wb.measure(net, list(plain)).equals(plain)
+            assert (torch.empty(1).device.type, torch.get_default_dtype()) == ("meta", torch.float64)
+            assert torch.is_inference_mode_enabled()
+            assert torch.is_autocast_enabled("cpu")
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert torch.empty(1).device.type == "cpu"
+
+
 def test_parameters_that_modules_share_are_counted_once():
     net = Tiny(dim=3)
     net.first = nn.Conv2d(3, 3, 1)
@@ -235,6 +252,10 @@ def test_names_and_references_go_through_the_store(tmp_path, monkeypatch):
         (lambda: wb.measure("esc-x4", records=""), "records was given ''; name a folder"),
         (lambda: wb.measure({"all": "esc*"}), r"'esc\*' names \d+ networks, and one was asked for"),
         (lambda: wb.measure(nn.Conv2d(3, 4, 3)), r"Conv2d makes \(1, 4, 22, 30\) of \(1, 3, 24, 32\); asked is"),
+        (lambda: wb.measure({1: Tiny(), "1": Tiny()}), "Two networks are labelled '1'; give each a label of its own"),
+        (lambda: wb.measure(Tiny().to("meta")), r"Tiny lies on the meta device \(first\.weight\), and has no values"),
+        (lambda: wb.measure(nn.LazyConv2d(3, 1)), r"LazyConv2d has parameters that its first forward makes \(weight,"),
+        (lambda: wb.measure(torch.jit.script(Tiny())), "RecursiveScriptModule is TorchScript, whose operators cannot"),
         (lambda: wb.trace(Tiny(), depth=0), "depth was given 0; modules are told apart by at least 1"),
         (lambda: wb.trace(Tiny(), device="a10"), "No device 'a10'. Did you mean 'a100'"),
         (lambda: wb.compare(Tiny()), "A comparison takes two networks, and 1 was named: Tiny-x2"),
@@ -270,6 +291,7 @@ def test_a_frame_is_shown_with_units_and_notes_and_computes_as_any_other():
 def test_scaled_has_the_figures_of_the_page():
     assert wb.measure(Tiny(), "macs").scaled().to_dict("index") == {"Tiny-x2": {"macs (M)": 35.94}}
     assert MACS == 35_942_400
+    assert wb.measure(Tiny(), "params").scaled().to_dict("index") == {"Tiny-x2": {"params": PARAMS}}
 
 
 def test_a_trace_is_frames_and_a_page():

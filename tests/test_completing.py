@@ -80,3 +80,21 @@ def test_every_place_is_one_of_a_command():
 
     known = {place for group in cli.GROUPS for place in places(group.COMMANDS)}
     assert set(completing.PLACES) <= known
+
+
+def test_a_home_that_takes_no_file_has_its_sentence(workbench, monkeypatch, tmp_path):
+    (tmp_path / "home").touch()
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    ran = workbench("--install-completion")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workbench: Completion cannot be installed: ")
+    assert f": {tmp_path / 'home'}" in ran.err
+    assert ran.err.endswith("Print it with --show-completion, and put it where your shell reads it.\n")
+
+
+def test_completion_is_installed_for_the_shell_one_is_in(workbench, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    assert workbench("--install-completion").code == 0
+    assert "_workbench_completion" in (tmp_path / ".bash_completions" / "workbench.sh").read_text()

@@ -83,6 +83,8 @@ def networks(meant: Any, scale: int | None, twice: bool = False) -> dict[str, Va
     found = dict[str, Variant]()
     if isinstance(meant, Mapping):
         for label, one in meant.items():
+            if str(label) in found:
+                raise UserError(f"Two networks are labelled {str(label)!r}; give each a label of its own.")
             found[str(label)] = _labelled(str(label), network(one, scale))
     else:
         for one in meant if _several(meant) else [meant]:

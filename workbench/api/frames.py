@@ -57,8 +57,9 @@ class Measured(Shown):
     def scaled(self) -> pandas.DataFrame:
         """A plain frame in the units that its page shows, named in the headings: for a paper's table."""
         units = tables.units(self.records)
-        shown = {u.heading(name): (self[name] / u.factor).round(u.decimals) for name, u in units.items()}
-        return pandas.DataFrame(shown, index=self.index)
+        shown = {u.heading(n): self[n] if u.factor == 1 else self[n] / u.factor for n, u in units.items()}
+        decimals = {u.heading(name): u.decimals for name, u in units.items()}
+        return pandas.DataFrame(shown, index=self.index).round(decimals)
 
 
 def measured(

@@ -125,6 +125,11 @@ def main() -> None:
         _let_go_of_stdout()  # whoever read us has seen enough
         raise SystemExit(0) from None
     except OSError as error:
+        if "--install-completion" in sys.argv:
+            _end(
+                f"Completion cannot be installed: {error.strerror}: {error.filename}. Print it with --show-completion, "
+                "and put it where your shell reads it."
+            )
         why = None if error.filename else _refusal_of_stdout()
         if why is None:
             raise

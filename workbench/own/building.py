@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from workbench.spec import Source, UserError
 
@@ -50,6 +51,7 @@ def build(source: Source, scale: int | None) -> Built:
     before = state.now()
     try:
         made = _made(source, scale)
+        _there(made.model, source)
         made.model = made.model.cpu().float().eval()
         made.changed = _at_import | state.changed(before)
     finally:
@@ -61,6 +63,21 @@ def _made(source: Source, scale: int | None) -> Built:
     if source.held is not None:
         return Built(holding.copied(source.held, source.reference), scale, (), "")
     return _spandrel(source) if source.reference.startswith("spandrel:") else _constructed(source, scale)
+
+
+def _there(model: nn.Module, source: Source) -> None:
+    """Refuse a network that has no values, or will have parameters only once it ran: its counts would be wrong."""
+    for name, parameter in model.named_parameters():
+        if is_lazy(parameter):
+            raise UserError(
+                f"{source.reference} has parameters that its first forward makes ({name}, of a lazy module). Run it "
+                "once where it is made, and give that."
+            )
+        if parameter.is_meta:
+            raise UserError(
+                f"{source.reference} lies on the meta device ({name}), and has no values. Make it on the CPU, or give "
+                "it values: .to_empty(device='cpu') and its initialisation."
+            )
 
 
 def load(source: Source) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 
+import torch
 from torch import Tensor, nn
 
 from workbench.spec import Source, UserError, Variant
@@ -52,5 +53,10 @@ def copied(model: nn.Module, label: str) -> nn.Module:
 
 def _plain(model: nn.Module) -> nn.Module:
     """The network that torch.compile was given; how it is run, the protocol says."""
+    if isinstance(model, torch.jit.ScriptModule):
+        raise UserError(
+            f"{type(model).__name__} is TorchScript, whose operators cannot be seen one by one; give the nn.Module "
+            "that it was made of."
+        )
     inner = getattr(model, "_orig_mod", None)
     return inner if isinstance(inner, nn.Module) else model

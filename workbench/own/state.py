@@ -21,10 +21,16 @@ GETTERS: dict[str, Callable[[], Any]] = {
     "cudnn.allow_tf32": lambda: torch.backends.cudnn.allow_tf32,
     "matmul.allow_tf32": lambda: torch.backends.cuda.matmul.allow_tf32,
     "deterministic algorithms": torch.are_deterministic_algorithms_enabled,
-    "flush denormal numbers": lambda: bool(torch.full((1,), 1e-310, dtype=torch.float64).mul(1.0).item() == 0.0),
+    "flush denormal numbers": lambda: _flushes(),
     "working folder": os.getcwd,
     "limit of recursion": sys.getrecursionlimit,
 }
+
+
+def _flushes() -> bool:
+    """Whether a number too small to be normal counts as 0; torch tells it by doing it."""
+    return bool(torch.full((1,), 1e-310, dtype=torch.float64, device="cpu").mul(1.0).item() == 0.0)
+
 
 SETTERS: dict[str, Callable[[Any], Any]] = {
     "threads": torch.set_num_threads,
@@ -68,7 +74,8 @@ def put_back(before: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def untouched() -> Iterator[None]:
-    """Whatever runs inside, this process draws and stands as before, variables of the environment excepted.
+    """What runs inside finds torch as a fresh process has it, and leaves this one as it was, variables of the
+    environment excepted: switches, and the generators of random numbers.
 
     Where CUDA was not begun, seeds wait to be set: the one that waited is set to wait again.
     """
@@ -81,13 +88,30 @@ def untouched() -> Iterator[None]:
     on_gpus = torch.cuda.get_rng_state_all() if cuda else []
     others = random.getstate(), np.random.get_state()
     try:
-        yield
+        with _plainly():
+            yield
     finally:
         put_back(before)
         torch.cuda.set_rng_state_all(on_gpus) if cuda else torch.cuda.manual_seed_all(seed)
         torch.set_rng_state(drawn)
         random.setstate(others[0])
         np.random.set_state(others[1])
+
+
+@contextlib.contextmanager
+def _plainly() -> Iterator[None]:
+    """No mode that somebody works in here, such as autocast; a context costs each call of torch, so none in vain."""
+    with contextlib.ExitStack() as modes:
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                modes.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            modes.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            modes.enter_context(torch.device("cpu"))
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        yield
 
 
 def _plain(value: Any) -> str:

@@ -77,14 +77,14 @@ def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure
         shown = anatomy.parts(by or "module")[:top]
         canvas = Canvas(figsize=(12.5, max(4.6, 0.42 * len(shown) + 1.9)), layout="constrained")
         shares, roof = canvas.subplots(1, 2, width_ratios=(1, 1.15))
-        _bars(shares, shown, anatomy.total, by or "module")
-        _roofline(roof, anatomy)
         size = "×".join(map(str, anatomy.shape[-2:]))
         canvas.suptitle(
             f"{anatomy.variant}, input {size}, {anatomy.protocol}, on {anatomy.device.title}: at least "
             f"{_time(anatomy.total.seconds)} (an estimate from peak rates)",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
+        _bars(shares, shown, anatomy.total, by or "module")
+        _roofline(roof, anatomy)  # last: names are placed in a layout that moves no more
         return canvas
 
 
