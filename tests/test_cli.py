@@ -72,7 +72,7 @@ MISTAKES = {
     "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
     "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast", "See: workbench measure --help"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
-    "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
+    "no argument of a table": (("table",), "Missing argument 'ID|FILE.toml'.", "See: workbench table --help"),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
     "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
     **{
