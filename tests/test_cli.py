@@ -75,7 +75,7 @@ MISTAKES = {
     "a misspelt option": (("tables", "--jsn"), "option: --jsn. Did you mean '--json'?", "See: workbench tables"),
     "a part of a name": (("weights", "fetch", "imdn"), "Did you mean 'imdn-x2-div2k' or ", "workbench weights list"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
-    "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
+    "no argument of a table": (("table",), "Missing argument 'ID|FILE.toml'.", "See: workbench table --help"),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
     "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
     **{

@@ -93,6 +93,11 @@ def test_an_added_network_of_the_catalogue_is_planned_lean_too():
     assert [str(r) for r in shown.requests()] == ["params of rfdn-x2 under hitsr", "macs of rfdn-x2 under hitsr"]
     shown, _ = changed.change(TABLE, changed.Changes([(None, papers_variant("rfdn-x2"))]))
     assert "planned-memory of rfdn-x2 under esc+lean" in map(str, shown.requests())
+    psnr = at(shown.judged({}), "RFDN", "set5_psnr", 2)
+    assert psnr.verdict == "not measured"
+    assert psnr.why.endswith(
+        "with weights and the images: workbench measure rfdn-x2 --probe quality --protocol esc+set5"
+    )
 
 
 def papers_variant(name):
@@ -105,7 +110,7 @@ def papers_variant(name):
         (changed.Changes(drop=["rcann"]), "No row of esc-table2 'rcann'. Did you mean 'rcan'"),
         (changed.Changes(only=[5]), "esc-table2 has nothing at x5; it"),
         (changed.Changes(columns=["parms"]), "No column 'parms'. Did you mean 'params"),
-        (changed.Changes(columns=["quality"]), "The column 'quality' names no test set; name one, such as quality+set14."),
+        (changed.Changes(columns=["quality"]), "'quality' names no test set; name one, such as quality+set14."),
         (changed.Changes(columns=["quality+set15"]), "names no test set"),
         (changed.Changes(columns=["macs+cell"]), "No modifier of a protocol 'cell'. Did you mean 'ceil'"),
         (changed.Changes([("Ours", OURS)], only=[2]), "./net.py:Net(dim=8)-x4 is of x4, which --only leaves out"),
@@ -286,7 +291,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("row = []", "line 1: row: there is no such key. Did you mean 'rows'?"),
         ("rows = [1]", "rows: 1 is no row; write 'esc-x4'"),
         ("rows = [{}]", "rows[1] has none of: from, csv, model, label"),
-        ("rows = ['esc-x4', {lable = 'a', model = 'esc-x4'}]", "rows[2].lable: there is no such key. Did you mean 'label'?"),
+        ("rows = ['esc-x4', {lable = 'a', model = 'b'}]", "rows[2].lable: there is no such key. Did you mean 'label'"),
         ("rows = ['esc-x5']", "rows[1].model: No variant 'esc-x5'. Did you mean"),
         ("rows = [{from = 'esc-table9'}]", "rows[1].from: No table 'esc-table9'. Did you mean"),
         ("rows = [{from = 'esc-table2', rows = ['EXC']}]", "rows[1].rows: No row of esc-table2 'EXC'."),
@@ -298,15 +303,15 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("rows = ['esc-x4', 'esc-x4']", "mine has a row ESC x4 already; call yours otherwise, by a label"),
         ("rows = [{model = 'esc-x4', scale = 2}]", "rows[1].scale: esc-x4 is of x4."),
         ("rows = [{model = 'esc-x4', scale = 0}]", "rows[1].scale: 0 is no scale"),
-        ("rows = [{model = 'esc-x4', arguments = {dim = 1}}]", "rows[1].arguments: they are for a network of your own"),
-        ("rows = [{label = 'A'}]", "rows[1].label: a row without a model needs its scale"),
+        ("rows = [{model = 'esc-x4', arguments = {dim = 1}}]", "arguments: they are for a network"),
+        ("rows = [{label = 'A'}]", "a row without a model needs its scale"),
         ("rows = [{label = 'A', scale = 4, reported = {parms = 1}}]", "rows[1].reported.parms: No column 'parms'."),
-        ("rows = [{label = 'A', scale = 4, reported = {latency = 1}}]", "rows[1].reported.latency: the table does not show it"),
-        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "reported.params: The figure 'NaN' cannot be read"),
+        ("rows = [{label = 'A', scale = 4, reported = {latency = 1}}]", "latency: the table does not show it"),
+        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "params: The figure 'NaN' cannot be read"),
         ("rows = [{label = 'A', scale = 4, reported = {params = [1]}}]", "reported.params: [1] is no figure"),
         ("rows = [{csv = 'none.csv'}]", "rows[1].csv: Cannot read "),
-        ("protocol = 'steady'\nrows = [{from = 'esc-table2'}]", "rows[1].from: figures of esc-table2 are of protocol esc"),
-        ("protocol = 'esc+lean'\ncolumns = ['macs+faithful']\nrows = ['esc-x4']", "columns: Protocol 'esc+lean+faithful'"),
+        ("protocol = 'steady'\nrows = [{from = 'esc-table2'}]", "figures of esc-table2 are of protocol esc"),
+        ("protocol = 'esc+lean'\ncolumns = ['macs+faithful']\nrows = ['esc-x4']", "Protocol 'esc+lean+faithful'"),
     ],
 )  # fmt: skip
 def test_what_a_file_says_wrong_is_told_with_its_place(write, text, said):
@@ -367,6 +372,7 @@ def test_one_s_own_network_is_measured_at_once_and_not_twice(workbench, write, m
         (("esc-table2", "--add", "imdn-x4", "--scale", "4"), "--scale is for networks of your own"),
         (("esc-table2", "--add", "imdm-x4"), "No variant 'imdm-x4'. Did you mean 'imdn-x4'"),
         (("esc-table2", "--add", "imdn-x4", "--bounds", "a100"), "--bounds is of a published table as it is"),
+        (("esc-table2", "--only", ","), "--only was given nothing; name something, or leave --only out."),
         (("none.toml",), "Cannot read none.toml: No such file or directory. Name a TOML file that describes a table."),
         (("none.toml", "--only", "x4"), "none.toml says itself which rows and columns it has"),
         (("esc-table2", "--add", "imdn-x4", "--reported", "none.csv"), "Cannot read none.csv"),

@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 
 from workbench import cli, environment, execute, models, store
 from workbench.own import references
+from workbench.review import stated
 
 ROOT = environment.SOURCE
 DOCUMENTS = sorted(p for p in (*ROOT.glob("*.md"), *ROOT.glob("*/*.md")) if not p.parent.name.startswith("."))
@@ -128,7 +129,7 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     variants = [v.name for v in execute.resolve(catalogue)]
     slow = (name == "explain" and not options["cell"]) or (name == "attention" and not options["measure"])
     if (
-        name in ("reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops")
+        name in ("reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops", "review")
         or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
         or "quality" in typed
         or "latency" in typed
@@ -142,10 +143,15 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     assert options.get("records") is None
     data = () if "data" not in options else ("--data", tmp_path / "data")
     results = () if "results" not in options else ("--results", tmp_path)
-    quick = ("--no-timing",) if name == "review" else ()
-    ran = workbench(*typed, *records, *data, *results, *quick)
+    ran = workbench(*typed, *records, *data, *results)
     assert ran.code == 0, ran.err
     assert ran.out
+
+
+def test_the_claims_that_the_readme_shows_are_read(tmp_path):
+    a_reader_s_own(tmp_path)
+    claims = stated.read(tmp_path / "claims.toml", 4)
+    assert [c.of for c in claims] == ["params", "flops", "memory", "latency"]
 
 
 def test_the_readme_s_python_runs(monkeypatch, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -107,11 +108,11 @@ def _own(line: Line, column: Column, cell: Cell) -> Cell:
     if cell.verdict != "not printed" or cell.measured is not None or cell.estimate is not None:
         return replace(cell, why=why)
     if column.here and column.probe in probes.PROBES and cell.here is None:
-        why += f"; on any machine, beside it: {_command(line, column)}"
+        why += f"; on any machine, beside it: {_command(line, column, column.here)}"
+    if column.probe in probes.PROBES and probes.PROBES[column.probe].images:
+        why += f"; with weights and the images: {_command(line, column, cell.protocol)}"
     return replace(cell, verdict="not measured", why=why)
 
 
-def _command(line: Line, column: Column) -> str:
-    import shlex
-
-    return f"workbench measure {shlex.quote(str(line.row.variant))} --probe {column.probe} --protocol {column.here}"
+def _command(line: Line, column: Column, protocol: str) -> str:
+    return f"workbench measure {shlex.quote(str(line.row.variant))} --probe {column.probe} --protocol {protocol}"

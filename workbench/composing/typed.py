@@ -32,7 +32,7 @@ def compose(name: str, typed: Typed, asked: own.Asked) -> tuple[Composition, lis
     A network that may be of any scale is of the one that is shown, where one is.
     """
     table, only = papers.find_table(name), _scales(typed.only)
-    wanted = changed.Changes((), _words(typed.drop), (), _words(typed.columns))
+    wanted = changed.Changes((), _words(typed.drop, "--drop"), (), _words(typed.columns, "--columns"))
     if typed.add or typed.reported:
         changed.change(table, wanted)  # a slip in a word is told before anybody waits for a network
     found = list[tuple[str | None, Variant]]()
@@ -56,14 +56,18 @@ def _scaled(network: str) -> bool:
     return reference is not None and reference.scale is not None
 
 
-def _words(given: Iterable[str]) -> list[str]:
-    return [word.strip() for text in given for word in text.split(",") if word.strip()]
+def _words(given: Iterable[str], option: str) -> list[str]:
+    """The words of an option; one without any is most often a shell's variable that is not set."""
+    found = [[word.strip() for word in text.split(",") if word.strip()] for text in given]
+    if [] in found:
+        raise UserError(f"{option} was given nothing; name something, or leave {option} out.")
+    return [word for words in found for word in words]
 
 
 def _scales(given: Iterable[str]) -> list[int]:
     """Scales as they are typed: `x4`, `4`, `x2,x3`."""
     found = []
-    for word in _words(given):
+    for word in _words(given, "--only"):
         digits = re.fullmatch(r"[x×]?([1-9]\d?)", word.casefold())
         if not digits:
             raise UserError(f"--only {word!r} is no scale; write x4, or several: --only x2,x3.")
