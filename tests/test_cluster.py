@@ -1,5 +1,6 @@
 """Clusters: which node is fit for what, what is refused; on a Ray of two nodes every request has one answer."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -188,12 +189,40 @@ def test_a_store_that_takes_nothing_is_told_before_anybody_waits(request_for, tm
         opened("ray", [request_for()], tmp_path / "file")
 
 
+class Absent:
+    """A Ray that finds no cluster, or one of another version."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def init(self, *where, **how):
+        raise self.error
+
+    def shutdown(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("ray client connection timeout"),
+        RuntimeError("Version mismatch: The cluster was started with:\n Ray: 2.9\n Python: 3.10"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_told_in_one_line(request_for, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(onray, "_imported", lambda: Absent(error))
+    with pytest.raises(UserError) as told:
+        opened("ray://10.0.0.1:10001", [request_for()], tmp_path)
+    assert str(told.value).startswith(f"No Ray cluster could be had at ray://10.0.0.1:10001: {str(error).split()[0]}")
+    assert "\n" not in str(told.value)
+
+
 # --- a Ray of two nodes
 
 
 @pytest.fixture(scope="module")
 def two(root, tmp_path_factory):
-    """Two nodes of this machine; the second says that it has two GPUs, which nothing looks for."""
+    """Two nodes of this machine; the second says that it has a GPU, which nothing looks for."""
     if not importlib.util.find_spec("ray"):  # it is imported when it is known how to
         pytest.skip("the extra `cluster` is not installed")
     with pytest.MonkeyPatch.context() as patch:
@@ -204,8 +233,12 @@ def two(root, tmp_path_factory):
         patch.setenv(clustered.PLACE, str(tmp_path_factory.mktemp("meet")))
         from ray.cluster_utils import Cluster
 
-        found = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
-        found.add_node(num_cpus=2, num_gpus=2, resources={"accelerator_type:A100": 1})
+        found = Cluster()
+        try:
+            found.add_node(num_cpus=1, include_dashboard=False)
+            found.add_node(num_cpus=2, num_gpus=1, resources={"accelerator_type:A100": 1})
+        except Exception as error:  # Ray gives its processes 30 seconds to start, whatever else the machine does
+            pytest.skip(f"no Ray of two nodes would start here: {error}")
         patch.setenv("RAY_ADDRESS", found.address)
         yield found
         found.shutdown()
@@ -220,30 +253,37 @@ def meet(two):
         path.unlink()
 
 
+@pytest.fixture(scope="module")
+def engine(two):
+    """One connection, because for each Ray starts processes anew."""
+    with onray.OnRay(None, None, False, lambda told: None) as found:
+        yield found
+
+
 @pytest.fixture
-def swept(two, tmp_path):
+def swept(engine, tmp_path):
     """What comes of a sweep of requests over both nodes, by some work in place of a measurement."""
 
     def sweep(wanted, work, during=lambda done: None):
-        with onray.OnRay(None, None, False, lambda told: None, work) as engine:
-            nodes = engine.roll(wanted, [])
-            places.check(nodes, pytest.fail)
-            contents = store.read(tmp_path)
-            bound = places.bind(wanted, nodes, contents.newest(), print)
-            todo = execute.missing(bound, contents.newest())
-            found = []
-            for done in progress.each(todo, tmp_path, engine, contents, hands=engine.hands(todo)):
-                found.append(done)
-                during(done)
+        engine._work = work
+        nodes = engine.nodes or engine.roll(wanted, [])
+        places.check(nodes, pytest.fail)
+        contents = store.read(tmp_path)
+        bound = places.bind(wanted, nodes, contents.newest(), print)
+        todo = execute.missing(bound, contents.newest())
+        found = []
+        for done in progress.each(todo, tmp_path, engine, contents, hands=engine.hands(todo)):
+            found.append(done)
+            during(done)
         return found
 
     return sweep
 
 
 def test_each_is_measured_once_and_what_is_timed_has_its_place_to_itself(swept, request_for, tmp_path):
-    wanted = [request_for(v) for v in models.VARIANTS]
+    wanted = [request_for(v) for v in list(models.VARIANTS)[:30]]
     wanted += [request_for(v, "latency", "cpu") for v in ("esc-x2", "esc-x3", "esc-x4")]
-    wanted += [request_for(v, "latency", "steady+cuda+a100") for v in ("esc-x2", "esc-x3", "esc-x4")]
+    wanted += [request_for(v, "latency", "steady+cuda+a100") for v in ("esc-x2", "esc-x4")]
     done = swept(wanted, clustered.answer)
     assert len(done) == len(wanted)
     assert {d.record.status for d in done} == {"ok"}
@@ -256,19 +296,21 @@ def test_each_is_measured_once_and_what_is_timed_has_its_place_to_itself(swept, 
         if record.probe == "latency" and record.protocol == "cpu":
             assert others == []
         if record.probe == "latency" and record.protocol != "cpu":
-            assert record.details["gpus"] in ("0", "1")
-            assert record.details["gpus"] not in [o[0].details["gpus"] for o in others]
+            assert record.details["gpus"] == "0"
+            assert "0" not in [o[0].details["gpus"] for o in others]
     assert swept(wanted, clustered.raising) == []  # nothing is missing
 
 
-def test_what_dies_is_begun_again_and_then_has_failed(swept, request_for, meet):
+def test_what_dies_is_begun_again_and_at_last_has_failed(swept, request_for, meet, monkeypatch):
+    monkeypatch.setattr(onray, "RETRIES", 1)
     (meet / "once").touch()
     (done,) = swept([request_for("esc-x2")], clustered.dying)
     assert done.record.status == "ok"
     (meet / "died").unlink()
-    done = swept([request_for("esc-x3"), request_for("esc-x4", "latency", "cpu")], clustered.dying)
-    assert {d.record.status for d in done} == {"failed"}
-    assert {d.record.reason for d in done} == {"lost with its node or its process, begun 4 times: WorkerCrashedError"}
+    (done,) = swept([request_for("esc-x4", "latency", "cpu")], clustered.dying)
+    assert done.record.status == "failed"
+    assert done.record.reason == "lost with its node or its process, begun 2 times: WorkerCrashedError"
+    assert done.record.conditions["machine"] == done.record.machine == environment.machine()
 
 
 def test_what_a_node_raises_is_a_failure_with_its_traceback(swept, request_for):
@@ -277,27 +319,22 @@ def test_what_a_node_raises_is_a_failure_with_its_traceback(swept, request_for):
     assert "in raising" in done.record.details["traceback"]
 
 
-def test_a_sweep_by_the_command_line_measures_what_this_machine_would(two, workbench, tmp_path):
+def test_a_measurement_on_a_node_by_the_command_line_is_what_it_is_here(engine, workbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(onray, "OnRay", lambda *how: contextlib.nullcontext(engine))
+    engine._work = node.work
     words = "measure", "imdn-x4", "--probe", "params", "--records", tmp_path
     ran = workbench(*words, "--on", "ray")
     assert ran.code == 0, ran.err
-    assert ran.err.splitlines()[0].startswith("workbench: Ray shows no dashboard")
     assert ran.err.endswith("1 asked, 1 measured, 0 already known.\n")
     assert workbench(*words).err == "1 asked, 0 measured, 1 already known.\n"
     (record,) = store.read(tmp_path).records
     assert record.values == execute.measure(execute.requests(["imdn-x4"], ["params"], ["esc"])[0]).values
 
 
-def test_a_cluster_that_is_not_there_is_told(request_for, tmp_path, two):
-    with pytest.raises(
-        UserError, match=r"No Ray cluster could be had at ray://127\.0\.0\.1:1: .* leave the address out"
-    ):
-        opened("ray://127.0.0.1:1", [request_for()], tmp_path)
-
-
-def test_a_node_that_vanishes_is_done_without(two, swept, request_for, meet):
+def test_a_node_that_vanishes_is_done_without(two, engine, swept, request_for, meet):
     """Last: afterwards there is one node less."""
     wanted = [request_for("esc-x4", "latency", "cpu"), *(request_for(v, "macs") for v in models.VARIANTS)]
+    engine.nodes.sort(key=lambda n: -n.gpus)  # the first node is the driver's own, and that of the cluster's state
     gone = []
 
     def during(done):
@@ -309,6 +346,9 @@ def test_a_node_that_vanishes_is_done_without(two, swept, request_for, meet):
 
     done = swept(wanted, clustered.slow, during)
     assert gone
+    assert len(engine.nodes) == 1
+    with pytest.raises(UserError, match="No node has a GPU"):
+        swept([request_for("esc-x4", "latency", "steady+cuda")], clustered.answer)
     assert Counter(d.record.status for d in done) == {"ok": len(wanted)}
 
 

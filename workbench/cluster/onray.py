@@ -54,11 +54,12 @@ class OnRay:
         quiet = {"logging_level": "error", "log_to_driver": self._logs}
         try:
             context = self._init(quiet)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # which is what Ray raises where one of its processes takes too long to start
+            self._ray.shutdown()
             where = f"ray://{self._address}" if self._address else "this machine"
             raise UserError(
                 f"No Ray cluster could be had at {where}: {' '.join(str(error).split())} "
-                "Start one with `ray start --head`, or leave the address out for a Ray on this machine."
+                "Start one there with `ray start --head`, or leave the address out for one on this machine alone."
             ) from None
         url = getattr(context, "dashboard_url", "")
         self._tell(
