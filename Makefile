@@ -22,7 +22,7 @@ readme: .venv/ready ## write the generated parts of README.md from the records
 	@$(BIN)/python .ci/readme.py
 
 lock: ## pin what a fresh installation resolves to today
-	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,export]'
+	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,export,cluster]'
 	@$(BIN)/python .ci/lock.py > constraints.txt && touch .venv/ready
 
 clean: ## remove the environment and everything generated; records stay

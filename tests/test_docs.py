@@ -115,6 +115,7 @@ def a_reader_s_own(folder):
         "        ends = nn.Conv2d(3, dim, 3, padding=1), nn.Conv2d(dim, 3 * scale**2, 3, padding=1)\n"
         "        super().__init__(*ends, nn.PixelShuffle(scale))\n"
     )
+    (folder / "sweep.toml").write_text('[[grid]]\nmodels = "esc-fp-x4"\nprobes = ["params", "macs"]\n')
     (folder / "mypkg" / "mymodel.py").write_text("from net import Net as build\n")
 
 
@@ -123,7 +124,8 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     name, options = parsed(typed)  # which fails if it could not be typed
     named = options.get("names") if name not in ("data", "weights") else None
     catalogue = [n for n in named or [] if references.parse(n) is None]
-    if any(references.parse(word) for word in typed if ":" in word) or "mine.toml" in typed:
+    own = any(references.parse(word) for word in typed if ":" in word and "://" not in word)
+    if own or {"mine.toml", "sweep.toml"} & set(typed):
         a_reader_s_own(tmp_path)
         monkeypatch.chdir(tmp_path)
     variants = [v.name for v in execute.resolve(catalogue)]
@@ -133,6 +135,7 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
         or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
         or "quality" in typed
         or "latency" in typed
+        or "--on" in typed
         or len(variants) > MANY
         or slow
     ):

@@ -89,7 +89,7 @@ def test_a_sweep_here_measures_what_its_plan_says(workbench, file, tmp_path):
     ran = workbench("sweep", file, *records)
     assert ran.code == 0, ran.err
     assert "sweep: 4 missing of 4\n" in ran.err
-    assert ran.err.endswith("4 asked, 4 measured, 0 already known.\n")
+    assert ran.out == "4 asked, 4 measured, 0 already known.\n"
     after = workbench("plan", file, *records)
     assert after.out.splitlines() == [
         "probe   protocol  asked  done  missing  left out  time  peak",

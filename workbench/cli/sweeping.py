@@ -75,7 +75,8 @@ def sweep(
             shared += not done.ours
             counts[done.record.status] += done.ours
             without += [done.record] if done.record.status != "ok" else []
-    print(progress.summary(len(asked), counts, shared, found.done), file=sys.stderr)
+    told = progress.summary(len(asked), counts, shared, found.done)
+    print(told, file=sys.stderr if as_json else sys.stdout)
     if as_json:
         known = store.read(folder).newest()
         print_json([store.to_json(execute.answer(r, known)) for r in found.asked if r.identity in known])

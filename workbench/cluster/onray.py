@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -53,11 +54,12 @@ class OnRay:
         quiet = {"logging_level": "error", "log_to_driver": self._logs}
         try:
             context = self._init(quiet)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Exception as error:  # which is what Ray raises where one of its processes takes too long to start
+            self._ray.shutdown()
             where = f"ray://{self._address}" if self._address else "this machine"
             raise UserError(
                 f"No Ray cluster could be had at {where}: {' '.join(str(error).split())} "
-                "Start one with `ray start --head`, or leave the address out for a Ray on this machine."
+                "Start one there with `ray start --head`, or leave the address out for one on this machine alone."
             ) from None
         url = getattr(context, "dashboard_url", "")
         self._tell(
@@ -84,7 +86,7 @@ class OnRay:
 
     def roll(self, wanted: Sequence[Request], files: Sequence[str]) -> list[Node]:
         """Ask every node what it is."""
-        about = self._ray.remote(node.about)
+        about, start = self._ray.remote(node.about), time.time()
         there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
         asked = [
             about.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(list(files)) for n in there
@@ -96,7 +98,7 @@ class OnRay:
         except self._ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1]
             raise UserError(f"A node could not say what it is: {reason}. Is this workbench installed there?") from None
-        self.nodes = [_node(n, t) for n, t in zip(there, told, strict=True)]
+        self.nodes = [_node(n, t, start) for n, t in zip(there, told, strict=True)]
         return self.nodes
 
     def kind(self, request: Request) -> Hashable:
@@ -192,12 +194,11 @@ class OnRay:
         return NodeAffinitySchedulingStrategy(key, soft=False)
 
 
-def _node(there: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
+def _node(there: Mapping[str, Any], told: Mapping[str, Any], asked: float) -> Node:
     resources = there["Resources"]
     types = " ".join(r.removeprefix("accelerator_type:") for r in resources if r.startswith("accelerator_type:"))
-    return places.node(
-        told, there["NodeManagerAddress"], there["NodeID"], int(resources["CPU"]), int(resources.get("GPU", 0)), types
-    )
+    cores, gpus = int(resources["CPU"]), int(resources.get("GPU", 0))
+    return places.node(told, asked, there["NodeManagerAddress"], there["NodeID"], cores, gpus, types)
 
 
 def _imported() -> Any:

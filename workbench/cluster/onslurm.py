@@ -10,11 +10,12 @@ import contextlib
 import hashlib
 import json
 import math
+import re
 import shutil
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -52,11 +53,13 @@ class OnSlurm:
         timeout: float | None,
         tell: Callable[[str], None],
         cluster: str = "slurm",
+        work: Callable[[Mapping[str, Any]], str] = node.work,
     ):
         self._submitit = _imported()
         if cluster == "slurm" and not shutil.which("sbatch"):
             raise UserError("--on slurm found no `sbatch` on this machine. Run it where jobs are submitted.")
         self._partition, self._timeout, self._tell, self._cluster = partition, timeout, tell, cluster
+        self._work = work
         self._folder = (records / FOLDER).absolute()
         self._pending = dict[tuple[Takes, str | None], list[Request]]()
         self._flying = deque[tuple[Request, Any]]()
@@ -74,7 +77,7 @@ class OnSlurm:
 
     def roll(self, wanted: Sequence[Request], files: Sequence[str]) -> list[Node]:
         """What the nodes are that timed requests would come to: a job for each kind of place asks."""
-        kinds = {self.kind(r) for r in wanted if r.probe.timed}
+        kinds, start = {self.kind(r) for r in wanted if r.probe.timed}, time.time()
         asked = [(*kind, self._executor(*kind).submit(node.about, list(files))) for kind in kinds]
         nodes = []
         for takes, device, job in asked:
@@ -82,11 +85,10 @@ class OnSlurm:
             try:
                 told = job.result()
             except Exception as error:  # submitit's own, or whatever a node raised
-                reason = str(error).strip().splitlines()[-1]
-                raise UserError(f"Job {job.job_id} could not say what its node is: {reason}") from None
+                raise UserError(f"No node could say what it is: {_ended(job, error)}.") from None
             self._forget(job)
             gpus = int(takes == "gpu")
-            nodes.append(places.node(told, f"job {job.job_id}", job.job_id, told["cores"], gpus, device or ""))
+            nodes.append(places.node(told, start, f"job {job.job_id}", job.job_id, told["cores"], gpus, device or ""))
         return nodes
 
     def kind(self, request: Request) -> tuple[Takes, str | None]:
@@ -123,7 +125,7 @@ class OnSlurm:
         for kind, requests in self._pending.items():
             executor = self._executor(*kind)
             with executor.batch():
-                jobs = [executor.submit(node.work, node.job(r, self._timeout)) for r in requests]
+                jobs = [executor.submit(self._work, node.job(r, self._timeout)) for r in requests]
             for request, job in zip(requests, jobs, strict=True):
                 store.replace(self._note(request), json.dumps({"job": job.job_id, "of": str(request)}))
                 self._flying.append((request, job))
@@ -152,9 +154,7 @@ class OnSlurm:
         try:
             told = json.loads(job.result())
         except Exception as error:  # submitit's own, or whatever a node raised
-            reason = str(error).strip().splitlines()[-1]
-            why = f"job {job.job_id} ended as {job.state} with no answer: {reason}"
-            return execute.unmeasured(request, Outcome(ENDINGS.get(job.state, "failed"), why))
+            return execute.unmeasured(request, Outcome(ENDINGS.get(job.state, "failed"), _ended(job, error)))
         if "refused" in told:
             return execute.unmeasured(request, Outcome("failed", told["refused"]))
         return store.parse(json.dumps(places.dated(told, adopted=True)))
@@ -180,6 +180,12 @@ class OnSlurm:
         """Remove a job's files: what it said is in its record."""
         for path in self._folder.glob(f"{job.job_id}_*"):
             path.unlink(missing_ok=True)
+
+
+def _ended(job: Any, error: Exception) -> str:
+    """How a job ended without an answer, and what was raised in it; submitit's own words are full of paths."""
+    raised = [line for line in str(error).splitlines() if re.match(r"[\w.]+(Error|Exception)\b", line)]
+    return f"job {job.job_id} ended as {job.state} without an answer" + (f": {raised[-1]}" if raised else "")
 
 
 def _imported() -> Any:

@@ -52,9 +52,9 @@ class Node:
         return self.gpus > 0 and (device is None or protocols.is_in(device, f"{self.machine} {self.types}"))
 
 
-def node(told: Mapping[str, Any], name: str, key: str, cores: int, gpus: int, types: str = "") -> Node:
-    """A node of an engine, by what it told of itself."""
-    ahead = told["clock"] - time.time()
+def node(told: Mapping[str, Any], asked: float, name: str, key: str, cores: int, gpus: int, types: str = "") -> Node:
+    """A node of an engine, by what it told of itself; `asked` at what time of ours, between which and now it did."""
+    ahead = min(told["clock"] - asked, 0.0) + max(told["clock"] - time.time(), 0.0)
     return Node(name, key, told["machine"], cores, gpus, types, told["versions"], ahead, tuple(told["lacks"]))
 
 

@@ -1,0 +1,63 @@
+"""What the tests of clusters have nodes do in place of a measurement; quick to import there."""
+
+import json
+import os
+import pickle
+import signal
+import time
+from pathlib import Path
+
+from workbench import execute, store
+
+PLACE = "WORKBENCH_TESTS_MEET"
+"""A variable with the folder where tests and their nodes meet."""
+
+
+def answer(job):
+    """A record that says where and when it was made."""
+    import ray
+
+    request, start = pickle.loads(job["request"]), time.time()
+    time.sleep(0.05)
+    details = {
+        "node": ray.get_runtime_context().get_node_id(),
+        "from": start,
+        "to": time.time(),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES"),
+    }
+    record = execute._record(request, execute.Outcome("ok", None, (1,), details))
+    return json.dumps(store.to_json(record))
+
+
+def dying(job):
+    """Killed: where `once` lies, the first time only; else always."""
+    once = Path(os.environ[PLACE], "once")
+    if once.with_name("died").exists():
+        return answer(job)
+    if once.exists():
+        once.rename(once.with_name("died"))
+    return os.kill(os.getpid(), signal.SIGKILL)
+
+
+def raising(job):
+    raise ZeroDivisionError("of the probe's own")
+
+
+def slow(job):
+    """The first stays until its node has gone; the second, on another one, answers."""
+    import ray
+
+    begun = Path(os.environ[PLACE], "begun")
+    try:
+        begun.touch(exist_ok=False)
+    except FileExistsError:
+        return answer(job)
+    begun.write_text(ray.get_runtime_context().get_node_id())
+    return time.sleep(600)
+
+
+def simple(job):
+    """As `answer`, where there is no Ray."""
+    request = pickle.loads(job["request"])
+    Path(os.environ[PLACE], f"begun-{os.getpid()}").touch()
+    return json.dumps(store.to_json(execute._record(request, execute.Outcome("ok", None, (1,)))))

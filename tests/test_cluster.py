@@ -1,0 +1,412 @@
+"""Clusters: which node is fit for what, what is refused; on a Ray of two nodes every request has one answer."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import clustered
+import pytest
+
+from workbench import cluster, environment, execute, models, progress, store
+from workbench.cluster import node, onray, onslurm, places
+from workbench.cluster.places import Node
+from workbench.spec import Source, UserError
+
+SAME = node.versions()
+A100, H100, PLAIN = "NVIDIA A100-SXM4-80GB + a cpu, 8 cores", "NVIDIA H100 80GB HBM3 + a cpu, 8 cores", "a cpu, 8 cores"
+
+
+def a_node(name, machine=PLAIN, gpus=0, types="", versions=SAME, clock=0.0, lacks=()):
+    return Node(name, name, machine, 8, gpus, types, versions, clock, lacks)
+
+
+# --- which node is fit for what
+
+
+@pytest.mark.parametrize(
+    ("probe", "protocol", "gpus", "takes"),
+    [
+        ("params", "esc", True, "core"),
+        ("macs", "esc", False, "core"),
+        ("latency", "cpu", True, "node"),
+        ("memory", "steady", True, "node"),
+        ("latency", "esc", False, "gpu"),
+        ("quality", "quality", False, "core"),
+        ("quality", "quality", True, "gpu"),
+    ],
+)
+def test_what_a_measurement_has_to_itself(request_for, probe, protocol, gpus, takes):
+    assert places.takes(request_for("esc-x4", probe, protocol), gpus) == takes
+
+
+def test_what_is_timed_is_bound_to_a_machine_and_what_is_counted_to_none(request_for):
+    asked = [
+        request_for("esc-x4", p, w) for p, w in (("macs", "esc"), ("latency", "steady+cuda+h100"), ("memory", "cpu"))
+    ]
+    nodes = [a_node("a", A100, 4), a_node("b", H100, 1), a_node("c"), a_node("d")]
+    told = []
+    bound = places.bind(asked, nodes, {}, told.append)
+    assert [r.machine for r in bound] == [None, H100, PLAIN]  # two nodes are plain ones
+    assert bound[2].conditions["machine"] == PLAIN
+    assert told == [f"Timed on: {PLAIN}. These would do as well, and are not mixed in: {A100}; {H100}."]
+
+
+def test_of_machines_that_would_do_that_is_taken_which_has_answered_most_then_which_has_most_places(
+    request_for, make_record
+):
+    asked = [request_for(v, "latency", "steady+cuda") for v in ("esc-x2", "esc-x4")]
+    nodes = [a_node("a", A100, 4), a_node("b", H100, 1), a_node("c")]
+    assert {r.machine for r in places.bind(asked, nodes, {}, print)} == {A100}
+    known = {replace(asked[1], machine=H100).identity: make_record("esc-x4", "latency")}
+    assert {r.machine for r in places.bind(asked, nodes, known, print)} == {H100}
+    failed = {i: replace(r, status="failed") for i, r in known.items()}
+    assert {r.machine for r in places.bind(asked, nodes, failed, print)} == {A100}
+
+
+def test_a_gpu_can_be_known_by_what_the_engine_calls_it(request_for):
+    asked = [request_for("esc-x4", "latency", "steady+cuda+a100")]
+    assert places.bind(asked, [a_node("a", PLAIN, 1, "A100")], {}, print)[0].machine == PLAIN
+
+
+def test_a_gpu_that_no_node_has_is_refused_with_what_there_is(request_for):
+    nodes = [a_node("a", A100, 4), a_node("b", A100, 4), a_node("c")]
+    with pytest.raises(UserError) as error:
+        places.bind([request_for("esc-x4", "latency", "steady+cuda+h100")], nodes, {}, print)
+    assert str(error.value).startswith(
+        "No node has the GPU h100, which 'steady+h100+cuda' names, for latency of esc-x4"
+    )
+    assert f"There are: {A100}; {PLAIN}. Add such a node." in str(error.value)
+    with pytest.raises(UserError, match=r"No node has a GPU, for latency of esc-x4 .* or measure with \+cpu\."):
+        places.bind([request_for("esc-x4", "latency", "esc")], nodes[2:], {}, print)
+
+
+@pytest.mark.parametrize("what", ["workbench", "python", "torch"])
+def test_a_node_with_another_version_is_refused_with_both(what):
+    other = a_node("10.0.0.2", versions={**SAME, what: "0.1"})
+    places.check([a_node("10.0.0.1")], print)
+    with pytest.raises(UserError) as error:
+        places.check([a_node("10.0.0.1"), other], print)
+    assert f"The node 10.0.0.2 would measure something else: {what} 0.1 there and {SAME[what]} here." in str(
+        error.value
+    )
+
+
+def test_a_node_without_files_is_refused_and_a_clock_is_told():
+    with pytest.raises(UserError, match=r"The node a lacks 2 files that are judged or judge, x\.pth the first"):
+        places.check([a_node("a", lacks=("x.pth", "y.png"))], print)
+    told = []
+    places.check([a_node("a", clock=59.0), a_node("b", clock=-3600.0)], told.append)
+    assert told == ["The clock of node b is 3600 s behind ours; records are dated by ours."]
+
+
+def test_a_slow_answer_is_no_slow_clock():
+    told = {**node.about(), "clock": 150.0}
+    early, late = (places.node(told, asked, "a", "a", 1, 0) for asked in (100.0, time.time() + 50))
+    assert early.clock == 0.0
+    assert late.clock < -50
+
+
+@pytest.mark.parametrize(
+    ("off", "adopted", "ours"), [(-30, False, False), (-90, False, True), (-90, True, False), (90, True, True)]
+)
+def test_a_record_is_dated_by_our_clock_where_the_node_s_is_off(off, adopted, ours):
+    then = (datetime.now(UTC) + timedelta(seconds=off)).isoformat()
+    found = places.dated({"recorded_at": then, "details": {"a": 1}}, adopted)
+    assert (found["recorded_at"] != then) is ours
+    assert found["details"] == ({"a": 1, "clock": then} if ours else {"a": 1})
+    if ours:
+        assert abs(datetime.fromisoformat(found["recorded_at"]) - datetime.now(UTC)) < timedelta(seconds=30)
+
+
+# --- what a node does
+
+
+def test_a_node_gives_back_a_record_as_plain_data(request_for, monkeypatch):
+    monkeypatch.setattr(
+        execute, "measure_apart", lambda asked, timeout: execute._record(asked, execute.Outcome("ok", None, (timeout,)))
+    )
+    request = request_for()
+    assert store.parse(node.work(node.job(request, 5.0))).values == (5.0,)
+    assert store.parse(node.work(node.job(request, None))).values == (execute.PATIENCE,)
+
+
+def test_a_node_refuses_what_it_would_measure_otherwise(request_for, tmp_path, monkeypatch):
+    job = node.job(request_for(), None)
+    other = {**job, "request": b"no pickle", "versions": {**SAME, "torch": "1.0"}}  # nor is it read
+    told = json.loads(node.work(other))
+    assert told == {"refused": f"it came to a node with torch {SAME['torch']} there and 1.0 here"}
+    away = replace(request_for("esc-x4", "latency", "cpu"), machine=A100)
+    assert "another machine" in json.loads(node.work(node.job(away, None)))["refused"]
+    images = SimpleNamespace(path=tmp_path / "gone.pth"), SimpleNamespace(images=(SimpleNamespace(path=tmp_path),))
+    judged = replace(request_for("esc-x4", "quality", "quality"), subject=None)
+    object.__setattr__(judged, "subject", SimpleNamespace(weights=images[0], images=images[1]))
+    assert node.about(node.files(judged))["lacks"] == [str(tmp_path / "gone.pth")]
+
+
+# --- what is refused before anything is begun
+
+
+def opened(on, wanted, folder, **changes):
+    with cluster.opened(on, wanted, {}, print, folder, None, False, print) as there:
+        return there
+
+
+def test_what_is_not_installed_is_told(request_for, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "submitit", None)
+    for on, name in (("ray", "Ray"), ("ray://here:1", "Ray"), ("slurm", "submitit")):
+        with pytest.raises(
+            UserError, match=rf"needs {name}, which this Python .* does not have\. Install it: pip install"
+        ):
+            opened(on, [request_for()], tmp_path)
+
+
+def test_slurm_is_asked_for_where_it_is(request_for, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="--on slurm found no `sbatch` on this machine"):
+        opened("slurm", [request_for()], tmp_path)
+
+
+def test_a_network_of_one_s_own_stays_here(request_for, tmp_path):
+    own = replace(models.find("esc-x4"), source=Source("./net.py:Net", "."))
+    with pytest.raises(UserError, match=r"\./net\.py:Net is not of the catalogue, so no node has its code"):
+        opened("ray", [replace(request_for(), variant=own)], tmp_path)
+
+
+def test_a_store_that_takes_nothing_is_told_before_anybody_waits(request_for, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Cannot write a record to .*file: "):
+        opened("ray", [request_for()], tmp_path / "file")
+
+
+class Absent:
+    """A Ray that finds no cluster, or one of another version."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def init(self, *where, **how):
+        raise self.error
+
+    def shutdown(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("ray client connection timeout"),
+        RuntimeError("Version mismatch: The cluster was started with:\n Ray: 2.9\n Python: 3.10"),
+    ],
+)
+def test_a_cluster_that_cannot_be_had_is_told_in_one_line(request_for, tmp_path, monkeypatch, error):
+    monkeypatch.setattr(onray, "_imported", lambda: Absent(error))
+    with pytest.raises(UserError) as told:
+        opened("ray://10.0.0.1:10001", [request_for()], tmp_path)
+    assert str(told.value).startswith(f"No Ray cluster could be had at ray://10.0.0.1:10001: {str(error).split()[0]}")
+    assert "\n" not in str(told.value)
+
+
+# --- a Ray of two nodes
+
+
+@pytest.fixture(scope="module")
+def two(root, tmp_path_factory):
+    """Two nodes of this machine; the second says that it has a GPU, which nothing looks for."""
+    if not importlib.util.find_spec("ray"):  # it is imported when it is known how to
+        pytest.skip("the extra `cluster` is not installed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))  # else one is written into a user's folder
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests")]))
+        patch.setenv(clustered.PLACE, str(tmp_path_factory.mktemp("meet")))
+        from ray.cluster_utils import Cluster
+
+        found = Cluster()
+        try:
+            found.add_node(num_cpus=1, include_dashboard=False)
+            found.add_node(num_cpus=2, num_gpus=1, resources={"accelerator_type:A100": 1})
+        except Exception as error:  # Ray gives its processes 30 seconds to start, whatever else the machine does
+            pytest.skip(f"no Ray of two nodes would start here: {error}")
+        patch.setenv("RAY_ADDRESS", found.address)
+        yield found
+        found.shutdown()
+
+
+@pytest.fixture
+def meet(two):
+    """The folder where this test and the nodes meet."""
+    folder = Path(os.environ[clustered.PLACE])
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.fixture(scope="module")
+def engine(two):
+    """One connection, because for each Ray starts processes anew."""
+    with onray.OnRay(None, None, False, lambda told: None) as found:
+        yield found
+
+
+@pytest.fixture
+def swept(engine, tmp_path):
+    """What comes of a sweep of requests over both nodes, by some work in place of a measurement."""
+
+    def sweep(wanted, work, during=lambda done: None):
+        engine._work = work
+        nodes = engine.nodes or engine.roll(wanted, [])
+        places.check(nodes, pytest.fail)
+        contents = store.read(tmp_path)
+        bound = places.bind(wanted, nodes, contents.newest(), print)
+        todo = execute.missing(bound, contents.newest())
+        found = []
+        for done in progress.each(todo, tmp_path, engine, contents, hands=engine.hands(todo)):
+            found.append(done)
+            during(done)
+        return found
+
+    return sweep
+
+
+def test_each_is_measured_once_and_what_is_timed_has_its_place_to_itself(swept, request_for, tmp_path):
+    wanted = [request_for(v) for v in list(models.VARIANTS)[:30]]
+    wanted += [request_for(v, "latency", "cpu") for v in ("esc-x2", "esc-x3", "esc-x4")]
+    wanted += [request_for(v, "latency", "steady+cuda+a100") for v in ("esc-x2", "esc-x4")]
+    done = swept(wanted, clustered.answer)
+    assert len(done) == len(wanted)
+    assert {d.record.status for d in done} == {"ok"}
+    stored = store.read(tmp_path).records
+    assert len({(r.variant, r.probe, r.protocol) for r in stored}) == len(stored) == len(wanted)
+    spans = [(r, r.details["node"], r.details["from"], r.details["to"]) for r in stored]
+    assert len({where for _, where, _, _ in spans}) == 2
+    for record, where, start, end in spans:
+        others = [s for s in spans if s[0] is not record and s[1] == where and s[2] < end and start < s[3]]
+        if record.probe == "latency" and record.protocol == "cpu":
+            assert others == []
+        if record.probe == "latency" and record.protocol != "cpu":
+            assert record.details["gpus"] == "0"
+            assert "0" not in [o[0].details["gpus"] for o in others]
+    assert swept(wanted, clustered.raising) == []  # nothing is missing
+
+
+def test_what_dies_is_begun_again_and_at_last_has_failed(swept, request_for, meet, monkeypatch):
+    monkeypatch.setattr(onray, "RETRIES", 1)
+    (meet / "once").touch()
+    (done,) = swept([request_for("esc-x2")], clustered.dying)
+    assert done.record.status == "ok"
+    (meet / "died").unlink()
+    (done,) = swept([request_for("esc-x4", "latency", "cpu")], clustered.dying)
+    assert done.record.status == "failed"
+    assert done.record.reason == "lost with its node or its process, begun 2 times: WorkerCrashedError"
+    assert done.record.conditions["machine"] == done.record.machine == environment.machine()
+
+
+def test_what_a_node_raises_is_a_failure_with_its_traceback(swept, request_for):
+    (done,) = swept([request_for("esc-x2", "macs")], clustered.raising)
+    assert (done.record.status, done.record.reason) == ("failed", "of the probe's own")
+    assert "in raising" in done.record.details["traceback"]
+
+
+def test_a_measurement_on_a_node_by_the_command_line_is_what_it_is_here(engine, workbench, tmp_path, monkeypatch):
+    monkeypatch.setattr(onray, "OnRay", lambda *how: contextlib.nullcontext(engine))
+    engine._work = node.work
+    words = "measure", "imdn-x4", "--probe", "params", "--records", tmp_path
+    ran = workbench(*words, "--on", "ray")
+    assert ran.code == 0, ran.err
+    assert ran.err.endswith("1 asked, 1 measured, 0 already known.\n")
+    assert workbench(*words).err == "1 asked, 0 measured, 1 already known.\n"
+    (record,) = store.read(tmp_path).records
+    assert record.values == execute.measure(execute.requests(["imdn-x4"], ["params"], ["esc"])[0]).values
+
+
+def test_a_node_that_vanishes_is_done_without(two, engine, swept, request_for, meet):
+    """Last: afterwards there is one node less."""
+    wanted = [request_for("esc-x4", "latency", "cpu"), *(request_for(v, "macs") for v in models.VARIANTS)]
+    engine.nodes.sort(key=lambda n: -n.gpus)  # the first node is the driver's own, and that of the cluster's state
+    gone = []
+
+    def during(done):
+        begun = meet / "begun"
+        if not gone and begun.exists() and begun.read_text():
+            gone.append(begun.read_text())
+            (leaving,) = [n for n in two.list_all_nodes() if n.node_id == gone[0]]
+            two.remove_node(leaving, allow_graceful=False)
+
+    done = swept(wanted, clustered.slow, during)
+    assert gone
+    assert len(engine.nodes) == 1
+    with pytest.raises(UserError, match="No node has a GPU"):
+        swept([request_for("esc-x4", "latency", "steady+cuda")], clustered.answer)
+    assert Counter(d.record.status for d in done) == {"ok": len(wanted)}
+
+
+# --- Slurm, by submitit's own stand-in
+
+
+@pytest.fixture
+def queued(tmp_path, monkeypatch, root):
+    """Requests through submitit's local executor."""
+    pytest.importorskip("submitit", reason="the extra `cluster` is not installed")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests")]))
+    monkeypatch.setenv(clustered.PLACE, str(tmp_path / "meet"))
+    (tmp_path / "meet").mkdir()
+    records, told = tmp_path / "records", []
+
+    def sweep(wanted, work=clustered.simple, stop=False):
+        with onslurm.OnSlurm(None, records, None, told.append, "local", work) as engine:
+            contents = store.read(records)
+            todo = execute.missing(wanted, contents.newest())
+            if stop:
+                for request in todo:
+                    engine.give(request)
+                engine._submit()
+                return []
+            return list(progress.each(todo, records, engine, contents, hands=engine.hands(todo)))
+
+    return SimpleNamespace(sweep=sweep, records=records, told=told, meet=tmp_path / "meet")
+
+
+def test_a_job_for_each_and_nothing_is_left_behind(queued, request_for):
+    done = queued.sweep([request_for("esc-x2"), request_for("esc-x4")])
+    assert [d.record.status for d in done] == ["ok", "ok"]
+    assert [p.suffix for p in queued.records.iterdir()] == [".jsonl"]
+    assert queued.told == []
+
+
+def test_jobs_that_nobody_waited_for_are_taken_over(queued, request_for):
+    wanted = [request_for("esc-x2")]
+    queued.sweep(wanted, stop=True)
+    assert queued.told == ["1 jobs are left to Slurm; the same command takes them over."]
+    while not list((queued.records / onslurm.FOLDER).glob("*_result.pkl")):
+        time.sleep(0.05)
+    (done,) = queued.sweep(wanted, clustered.raising)  # which a second job would do
+    assert done.record.status == "ok"
+    assert len(list(queued.meet.iterdir())) == 1
+    assert [p.suffix for p in queued.records.iterdir()] == [".jsonl"]
+
+
+def test_a_job_without_an_answer_has_failed(queued, request_for):
+    (done,) = queued.sweep([request_for("esc-x2")], clustered.raising)
+    assert done.record.status == "failed"
+    assert "ended as FINISHED without an answer: " in done.record.reason
+    assert "ZeroDivisionError: of the probe's own" in done.record.reason
+
+
+def test_a_job_says_what_its_node_is(queued, request_for):
+    asked = [request_for("esc-x4", "latency", "cpu"), request_for()]
+    with onslurm.OnSlurm(None, queued.records, None, queued.told.append, "local") as engine:
+        (there,) = engine.roll(asked, [])
+        assert (there.machine, there.versions) == (environment.machine(), SAME)
+        assert engine.roll(asked[1:], []) == []
