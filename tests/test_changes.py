@@ -12,7 +12,7 @@ from workbench.changes import Change, between, holm
 from workbench.spec import UserError
 
 LATE = "2026-02-01T00:00:00.000000Z"
-DIFFS, THINGS, RUNS = 250, 10, 60
+DIFFS, THINGS, RUNS = 150, 10, 60
 
 
 def runs(generator, seconds=0.05, number=RUNS, memory=0.3, noise=0.02, spikes=0.03):

@@ -16,7 +16,7 @@ from workbench.spec import Record
 RATE = 0.05
 """The share of diffs of a thing with itself in which anything at all may be called slower or faster: Holm's correction
 over all tests of a diff. On made times whose noise remembers up to 0.7 of the last run's it held for 30 runs and more
-(300 diffs of 10 tests: 3 to 6 %), and without a margin not for 8 runs (15 %); with the margin of 5 % in all of these."""
+(300 diffs of 10 tests: 3 to 6 %), and without a margin not for 8 runs (15 %); with the margin of 5 % in all."""
 
 MARGIN = 0.05
 """The fraction by which times of one network differ from one day to the next on a quiet machine, and nothing changed:
