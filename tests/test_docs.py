@@ -131,7 +131,8 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     variants = [v.name for v in execute.resolve(catalogue)]
     slow = (name == "explain" and not options["cell"]) or (name == "attention" and not options["measure"])
     if (
-        name in ("reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops", "review")
+        name in ("reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops", "review", "leaderboard")
+        or name == "diff"
         or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
         or "quality" in typed
         or "latency" in typed
@@ -142,6 +143,9 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
         return  # parsed; their own tests run what takes its time, and more variants would show nothing new
     for line in example.iterdir():
         (tmp_path / line.name).write_bytes(line.read_bytes())
+    if name in ("export", "import"):
+        monkeypatch.chdir(tmp_path)
+        workbench("export", "lab.zip", "--records", example)
     records = () if "records" not in options else ("--records", tmp_path)
     assert options.get("records") is None
     data = () if "data" not in options else ("--data", tmp_path / "data")

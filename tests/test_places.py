@@ -20,8 +20,8 @@ WRITERS = Path(__file__).with_name("writers.py")
 
 @pytest.fixture(scope="module")
 def server():
-    """An S3 server of this machine, and what its clients need to find it."""
-    pytest.importorskip("s3fs", reason="no s3fs here, which speaks to S3: pip install s3fs")
+    """An S3 server of this machine, which clients find by their own variables."""
+    s3fs = pytest.importorskip("s3fs", reason="no s3fs here, which speaks to S3: pip install s3fs")
     moto = pytest.importorskip("moto.server", reason="no moto here, which serves S3: pip install 'moto[s3]' flask-cors")
     import logging
 
@@ -34,22 +34,25 @@ def server():
         "AWS_SECRET_ACCESS_KEY": "made",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
-    yield found
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in found.items():
+            environment.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        yield
+    s3fs.S3FileSystem.clear_instance_cache()
     serving.stop()
 
 
 @pytest.fixture(params=["folder", "memory", "s3"])
-def place(request, tmp_path, monkeypatch):
+def place(request, tmp_path):
     """A place that holds nothing yet."""
     if request.param == "folder":
         return tmp_path / "records"
     if request.param == "memory":
         return store.where(f"memory://{tmp_path}/records")
-    for name, value in request.getfixturevalue("server").items():
-        monkeypatch.setenv(name, value)
+    request.getfixturevalue("server")
     import s3fs
 
-    s3fs.S3FileSystem.clear_instance_cache()
     bucket = f"b{abs(hash(tmp_path)):x}"
     s3fs.S3FileSystem(use_listings_cache=False).mkdir(bucket)
     return store.where(f"s3://{bucket}/team/records")
@@ -89,7 +92,10 @@ def test_a_tail_sees_what_is_appended_and_each_once(place, make_record):
         writer.append([make_record(values=(2,)), make_record(values=(3,))])
         writer.append([make_record(values=(4,))])
         assert [r.values for r in tail.news()] == [(2,), (3,), (4,)]
+        compacting.compact(place)
         assert tail.news() == []
+        writer.append([make_record(values=(5,))])
+        assert [r.values for r in tail.news()] == [(5,)]
 
 
 def test_side_files_lie_beside_the_records(place):
@@ -134,24 +140,25 @@ def test_the_command_line_takes_it(place, make_record, workbench, monkeypatch):
     assert "3 asked, 0 measured, 3 already known." in workbench(*words).err
 
 
-def test_eight_writers_of_which_one_is_killed_lose_nothing_and_write_nothing_twice(place, make_record, request):
-    """1,000 records each, some at a time; the killed one has written what its `append` had returned for."""
+def test_writers_of_which_one_is_killed_lose_nothing_and_write_nothing_twice(place, make_record, request):
+    """1,000 records each; what is killed has written what its `append` had returned for. A bucket gets half as many
+    writers and 100 records in each object, since one request costs its server milliseconds: tests/bench/bucket.py.
+    """
     if str(place).startswith("memory"):
         pytest.skip("fsspec's memory is that of one process")
     line = json.dumps(store.to_json(make_record()))
     fed = os.environ | {"PYTHONPATH": str(WRITERS.parent.parent)}
-    at_once = 1 if not isinstance(place, store.Url) else 100
-    words = [sys.executable, str(WRITERS), str(place), "8", "1000", str(at_once), line]
+    writers, at_once = (4, 100) if isinstance(place, store.Url) else (8, 1)
+    words = [sys.executable, str(WRITERS), str(place), str(writers), "1000", str(at_once), line]
     ran = subprocess.run(words, env=fed, capture_output=True, text=True, timeout=300, check=False)
     assert ran.returncode == 0, ran.stderr
     told = json.loads(ran.stdout)
     stored = Counter(r.variant for r in store.read(place).records)
-    assert store.read(place).problems == () or told["killed"] is not None
     assert set(told["finished"]) <= stored.keys()
     assert set(stored.values()) == {1}
-    assert len(told["finished"]) >= 7000
+    assert len(told["finished"]) >= 1000 * (writers - 1)
     assert len(stored) - len(told["finished"]) <= at_once  # written, and killed before it could say so
-    assert len(told["finished"]) < 8000
+    assert len(told["finished"]) < 1000 * writers
 
 
 # --- what only buckets have
@@ -281,9 +288,8 @@ def test_what_the_storage_refuses_is_told(make_record, monkeypatch, tmp_path):
     assert buckets._plain(OSError(errno.EACCES, "no")).errno == errno.EACCES
 
 
-def test_a_bucket_that_is_not_there_has_its_sentences(server, monkeypatch, workbench):
-    for name, value in server.items():
-        monkeypatch.setenv(name, value)
+@pytest.mark.usefixtures("server")
+def test_a_bucket_that_is_not_there_has_its_sentences(workbench):
     ran = workbench("measure", "esc-fp-x4", "--probe", "params", "--records", "s3://nobody-has-this/x")
     assert (ran.code, ran.out) == (2, ""), ran.err
     assert ran.err.splitlines()[-1].startswith(

@@ -72,7 +72,10 @@ class Reservations:
 
 
 class Tail:
-    """What is appended to a folder of records after it was read; each record is told once, and nothing read twice."""
+    """What is appended to a place of records after it was read; each record is told once, and nothing read twice.
+
+    What was appended and merged between two looks is not told: it is measured again, and then there twice.
+    """
 
     def __init__(self, folder: Path, since: store.Contents):
         self._place = store.at(folder)
@@ -83,6 +86,8 @@ class Tail:
         found = list[Record]()
         with contextlib.suppress(OSError):
             for listed in self._place.names():
+                if listed.name.startswith(store.MERGED):
+                    continue
                 with contextlib.suppress(OSError):
                     found += self._appended(listed.name, listed.size or 0)
         return found

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 from workbench import environment, lazily, ledger
 from workbench.spec import SCHEMA, Record, UserError
 from workbench.store.lines import identity, key, parse, to_json
-from workbench.store.places import Folder, Place, Url, at, where
+from workbench.store.places import MERGED, Folder, Place, Url, at, where
 from workbench.store.writing import Writer, check, check_results, replace
 
 if TYPE_CHECKING:
     import pandas
 
 __all__ = [
+    "MERGED",
     "SCHEMA",
     "Contents",
     "Problem",

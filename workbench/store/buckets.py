@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from workbench.spec import UserError
-from workbench.store.places import SUFFIX, Listed, Pen, own_name
+from workbench.store.places import MERGED, SUFFIX, Listed, Pen, own_name
 
 T = TypeVar("T")
 
 AT_ONCE = 1000
 """Objects that are asked for together."""
 
-MERGED, NOTE = "merged-", ".json"
-"""How an object begins that was made of others, and what is behind the same name for the list of them."""
+NOTE = ".json"
+"""What the list of those it was made of has behind the name of a merged object."""
 
 TRIES = 3
 """Times that objects are listed, if some of them are merged and gone before they are fetched."""

@@ -18,6 +18,9 @@ from workbench.spec import UserError
 SUFFIX = ".jsonl"
 """Of the names that hold records."""
 
+MERGED = "merged-"
+"""How a name begins that holds what others held before: nothing in it is new."""
+
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)")
 
 
