@@ -110,6 +110,7 @@ def a_reader_s_own(folder):
         "        ends = nn.Conv2d(3, dim, 3, padding=1), nn.Conv2d(dim, 3 * scale**2, 3, padding=1)\n"
         "        super().__init__(*ends, nn.PixelShuffle(scale))\n"
     )
+    (folder / "windows.py").write_text((ROOT / "tests" / "windowed.py").read_text())
     (folder / "mypkg" / "mymodel.py").write_text("from net import Net as build\n")
 
 

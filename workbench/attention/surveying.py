@@ -112,6 +112,8 @@ def why_no_map(call: Call, attn: Tensor) -> str:
         return "its softmax does not go over the last axis"
     if attn.dim() < 2 or min(attn.shape[-2:]) < 2:
         return "it has one query or one key"
+    if not attn.isfinite().all():
+        return "it is not finite on noise between 0 and 1"
     return "" if measured(attn) else "its rows are no distributions: they do not sum to 1"
 
 
