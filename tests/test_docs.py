@@ -116,7 +116,15 @@ def a_reader_s_own(folder):
         "        super().__init__(*ends, nn.PixelShuffle(scale))\n"
     )
     (folder / "sweep.toml").write_text('[[grid]]\nmodels = "esc-fp-x4"\nprobes = ["params", "macs"]\n')
+    (folder / "windows.py").write_text((ROOT / "tests" / "windowed.py").read_text())
     (folder / "mypkg" / "mymodel.py").write_text("from net import Net as build\n")
+
+
+ELSEWHERE = {"reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops", "review"} | {
+    "leaderboard",
+    "diff",
+}
+"""Commands that are only parsed here: their own tests run them."""
 
 
 @pytest.mark.parametrize("typed", commands(README), ids=shlex.join)
@@ -131,8 +139,7 @@ def test_a_command_of_the_readme_does_what_it_says(workbench, example, tmp_path,
     variants = [v.name for v in execute.resolve(catalogue)]
     slow = (name == "explain" and not options["cell"]) or (name == "attention" and not options["measure"])
     if (
-        name in ("reproduce", "compare", "ablate", "share", "field", "fits", "upscale", "crops", "review", "leaderboard")
-        or name == "diff"
+        name in ELSEWHERE
         or typed[:2] in (["data", "add"], ["weights", "add"], ["weights", "fetch"])
         or "quality" in typed
         or "latency" in typed

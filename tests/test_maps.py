@@ -15,7 +15,7 @@ from workbench.attention.axes import Axes, read
 from workbench.attention.catching import fused_map
 from workbench.attention.naming import shortened
 from workbench.attention.placing import place
-from workbench.attention.sharing import Bench, pairs
+from workbench.attention.sharing import Bench, Pair, pairs
 from workbench.attention.tapping import Tapped
 from workbench.models.parts.shift import shift_mask
 from workbench.spec import UserError
@@ -149,7 +149,33 @@ def test_a_module_that_runs_twice_has_two_maps_and_a_softmax_over_channels_none(
     maps = []
     watch(found.net, X, lambda layer, attn: maps.append(attn.clone()))
     assert not torch.equal(maps[0], maps[1])
-    assert measures.neighbours(measures.MEASURES["cosine"], found.net.layers) == []  # of two calls, each a sequence
+    assert measures.neighbours(measures.MEASURES["cosine"], found.net.layers) == [found.net.layers]  # one block, twice
+
+
+class Drawing(windowed.Net):
+    def forward(self, x):
+        return super().forward(x + 0.1 * torch.randn_like(x))
+
+
+class Tiring(windowed.Net):
+    passes = 0
+
+    def forward(self, x):
+        self.passes += 1
+        if self.passes > 4:
+            self.blocks = self.blocks[:2]
+        return super().forward(x)
+
+
+def test_a_network_that_does_something_else_each_time_is_not_said_to_share():
+    drawing, tiring = tapped(net("function", Drawing)), tapped(net("function", Tiring))
+    assert picking.told(drawing)[0].startswith("with its maps caught the output differs by up to ")
+    with pytest.raises(UserError, match=r"from one pass to the next \(its outputs for one image differ by up to"):
+        Bench(drawing.net, drawing.net.layers).untouched(X, "noise")
+    bench = Bench(tiring.net, tiring.net.layers)
+    bench.untouched(X, "noise")
+    with pytest.raises(UserError, match=r"changes from one pass to the next \(blocks.3 made no map this time\)"):
+        bench.shared(X, [Pair(bench.found[0], bench.found[3])])
 
 
 def test_what_somebody_s_code_raises_is_told_with_its_line_and_what_a_visitor_raises_is_not(tmp_path):

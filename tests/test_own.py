@@ -449,7 +449,8 @@ def test_mistakes_end_with_2_and_one_line(here, workbench):
         ("measure", "esc-fp-x4", "--scale", "2"): "--scale is for networks of your own, and esc-fp-x4 names none",
         ("measure", "./net.py:Net-x2", "--timeout", "0"): "--timeout was given 0 seconds",
         ("measure", "./net.py:Net-x2", "--probe", "ssim"): "Leave --probe ssim out for a network of your own",
-        ("field", "./net.py:Net-x2"): "which is not taken here; measure, compare, trace and fits take it",
+        ("upscale", "photo.png", "--model", "./net.py:Net-x2", "-o", "large.png"): "which is not taken here; measure,"
+        " compare, trace, fits, attention, share and field take it",
     }.items():
         ran = workbench(*words)
         assert (ran.code, ran.out) == (2, ""), ran

@@ -41,8 +41,9 @@ class Foreign:
     """Of its map for the image that was surveyed."""
     pixels: int | None
     """Tokens of its block's features there; None where the block puts out none."""
-    call: int = 1
-    """Which of the calls of one module it is: of first ones and second ones there are two sequences."""
+    place: int = 1
+    """Which of the attentions of its block it is: first ones and second ones are two sequences. 0 where all have one
+    block, and follow each other there."""
     unknown: str = ""
     """Why nobody knows where its queries lie."""
 

@@ -176,12 +176,13 @@ def neighbours(measure: Measure, layers: Sequence[Layer]) -> list[tuple[Layer, L
 
 def _alike(a: Layer, b: Layer) -> bool:
     """Whether two layers are of one sequence: ELAN's windows of three sizes are three, side by side."""
-    return a.geometry.kind == b.geometry.kind and _role(a) == _role(b) and a.block != b.block
+    apart = a.block != b.block or bool(a.foreign and not a.foreign.place)
+    return a.geometry.kind == b.geometry.kind and _role(a) == _role(b) and apart
 
 
 def _role(layer: Layer) -> str:
     if layer.foreign:
-        return str(layer.foreign.call)
+        return str(layer.foreign.place)
     last = layer.name.rpartition(".")[2]
     return "" if last[0] in "gb" and last[1:].isdigit() else last
 

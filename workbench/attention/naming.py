@@ -15,16 +15,16 @@ from .tapping import Key
 def layers(chosen: Sequence[Sighting], seen: Survey, maps: Sequence[str]) -> list[tuple[Key, Layer]]:
     """A layer for each call, with the block whose features are looked at."""
     homes = [_home(s, chosen) for s in chosen]
+    blocks = [_block(s, home, seen, maps) for s, home in zip(chosen, homes, strict=True)]
     many = {home for home, count in Counter(homes).items() if count > 1}
     short = dict(zip(dict.fromkeys(homes), shortened(list(dict.fromkeys(homes))), strict=True))
     counted, found = Counter[str](), []
-    for k, (one, home) in enumerate(zip(chosen, homes, strict=True)):
+    for k, (one, home, block) in enumerate(zip(chosen, homes, blocks, strict=True)):
         counted[home] += 1
         name = f"{short[home]}#{counted[home]}" if home in many else short[home]
-        block = _block(one, home, seen, maps)
-        shape = one.call.shape
-        numbers = math.prod(shape)
-        foreign = Foreign(one.place.axes, numbers, seen.tokens.get(block), counted[home], one.place.unknown)
+        place = blocks[: k + 1].count(block) if len(set(blocks)) > 1 else 0
+        numbers, tokens = math.prod(one.call.shape), seen.tokens.get(block)
+        foreign = Foreign(one.place.axes, numbers, tokens, place, one.place.unknown)
         path = f"net.{block}" if block else "net"
         found.append((one.call.key, Layer(name, f"points.{k}", path, one.place.geometry, foreign=foreign)))
     return found
@@ -43,12 +43,18 @@ def _block(one: Sighting, home: str, seen: Survey, maps: Sequence[str]) -> str:
     """The module whose features are looked at: around what the pattern picked, or the nearest that has a number."""
     for pattern in maps:
         if (at := matched(pattern, one.call.path)) is not None:
-            return _around(at, seen) or at
+            return at if _numbered(at) else _around(at, seen) or at
     path = home
-    while path := _around(path, seen):
-        if path.rpartition(".")[2].isdigit():
+    while path:
+        if _numbered(path):
             return path
+        path = _around(path, seen)
     return _around(home, seen) or home
+
+
+def _numbered(path: str) -> bool:
+    """Whether a module is one of a list, and so a block itself."""
+    return path.rpartition(".")[2].isdigit()
 
 
 def _around(path: str, seen: Survey) -> str:

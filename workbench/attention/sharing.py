@@ -21,6 +21,9 @@ from workbench.spec import UserError
 from .capture import Layer
 from .tapping import Tapped
 
+ROUNDING = 1e-4
+"""Of the largest number in an output: how far two passes may differ, one with its fused attention taken apart."""
+
 Shapes = Mapping[str, tuple[tuple[int, ...], ...]]
 """Of every layer by name, the shapes of the maps that it made in one pass: two for HiT-SNG's n-gram context, else one.
 """
@@ -126,12 +129,14 @@ class Bench:
             for layer in self.found:
                 hook = self._inspection(layer, seen, image)
                 stack.callback(self.model.get_submodule(layer.path).register_forward_hook(hook).remove)
-            self.model(x)
+            first = self.model(x)
         with ExitStack() as stack, torch.inference_mode():
             for path in self.last:
                 hook = _recorder(path, seen)
                 stack.callback(self.model.get_submodule(path).register_forward_hook(hook).remove)
             seen.output = self.model(x).clone()
+        if isinstance(self.model, Tapped):
+            _same(first, seen.output)
         return seen
 
     def _inspection(self, layer: Layer, seen: Untouched, image: str) -> Callable[..., None]:
@@ -170,6 +175,7 @@ class Bench:
         first = min(self.order[p.b.name] for p in chosen)
         with ExitStack() as stack, torch.inference_mode():
             held: dict[str, list[Tensor]] = {}
+            met: set[str] = set()
             for name, source in {p.a.name: p.a for p in chosen}.items():
                 if given is not None and name in given and self.order[name] < first:
                     held[name] = given[name]
@@ -179,11 +185,14 @@ class Bench:
                 stack.callback(self.model.get_submodule(source.path).register_forward_hook(hook).remove)
             for pair in chosen:
                 point = self.model.get_submodule(pair.b.path)
-                exchange = _exchange(pair, self.model, held[pair.a.name], x)
+                exchange = _exchange(pair, self.model, held[pair.a.name], x, met)
                 stack.callback(point.register_forward_hook(exchange).remove)
             if own is not None and given is not None:
                 stack.enter_context(self._skipping(first, own))
-            return torch.Tensor(self.model(x))
+            out = torch.Tensor(self.model(x))
+        if missed := [p.b.name for p in chosen if p.b.name not in met]:
+            raise UserError(_WHIMSICAL.format(f"{missed[0]} made no map this time"))
+        return out
 
     @contextmanager
     def _skipping(self, first: int, own: Untouched) -> Iterator[None]:
@@ -198,6 +207,19 @@ class Bench:
         finally:
             for module in modules:
                 vars(module).pop("forward", None)
+
+
+_WHIMSICAL = (
+    "What the network does changes from one pass to the next ({}), so nothing can be said of sharing. Have it draw no"
+    " numbers and count no passes in eval mode."
+)
+
+
+def _same(one: Tensor, other: Tensor) -> None:
+    """Refuse somebody's network that puts out something else each time: no exchange could be told from that."""
+    apart = float((one - other).abs().max())
+    if apart > ROUNDING * float(other.abs().max()):
+        raise UserError(_WHIMSICAL.format(f"its outputs for one image differ by up to {apart:.2g}"))
 
 
 def _returning(output: Any) -> Callable[..., Any]:
@@ -222,7 +244,7 @@ def _keeper(held: list[Tensor]) -> Callable[..., None]:
     return keep
 
 
-def _exchange(pair: Pair, model: nn.Module, maps: list[Tensor], x: Tensor) -> Callable[..., Tensor]:
+def _exchange(pair: Pair, model: nn.Module, maps: list[Tensor], x: Tensor, met: set[str]) -> Callable[..., Tensor]:
     calls = itertools.count()
     a, b = (model.get_submodule(layer.path) for layer in (pair.a, pair.b))
     assert isinstance(a, MapPoint)
@@ -230,6 +252,7 @@ def _exchange(pair: Pair, model: nn.Module, maps: list[Tensor], x: Tensor) -> Ca
     hide = b.masked and not a.masked
 
     def exchange(module: nn.Module, args: Any, attn: Tensor) -> Tensor:
+        met.add(pair.b.name)
         other = maps[next(calls)]
         if not hide:
             return other

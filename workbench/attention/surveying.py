@@ -93,9 +93,7 @@ def survey(tapped: Tapped, height: int, width: int, said: Sequence[Window] = ())
         return attn
 
     with torch.inference_mode():
-        torch.manual_seed(0)
         before = tapped(x)
-        torch.manual_seed(0)
         catcher = Catcher(net, take, lambda key: True)
         with _tokens(catcher, x, seen), catcher.active():
             after = tapped.run(x)
@@ -112,6 +110,8 @@ def why_no_map(call: Call, attn: Tensor) -> str:
         return "its softmax does not go over the last axis"
     if attn.dim() < 2 or min(attn.shape[-2:]) < 2:
         return "it has one query or one key"
+    if not attn.isfinite().all():
+        return "it is not finite on noise between 0 and 1"
     return "" if measured(attn) else "its rows are no distributions: they do not sum to 1"
 
 

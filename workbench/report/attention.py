@@ -70,6 +70,11 @@ def title(table: Table) -> str:
     return f"{table.variant}, {standing(table.trained)}"
 
 
+def _headed(table: Table, told: str) -> str:
+    """A picture's head; the name of a network of one's own has a line for itself."""
+    return f"{title(table)}:{chr(10) if table.trained is None else ' '}{told}"
+
+
 def _first_reason(table: Table) -> str:
     results: list[Result] = table.results()
     return next((str(r.reason) for r in results if r.reason), "nothing was measured")
@@ -156,7 +161,7 @@ def heatmap(table: Table) -> matplotlib.figure.Figure:
     same = table.measure.same
     beyond = "neither" if same is None or low <= same <= high else "max" if same > high else "min"
     canvas.colorbar(drawn, ax=panel, shrink=0.8, extend=beyond)
-    canvas.suptitle(f"{title(table)}: {table.measure.title}", x=0.01, ha="left", fontsize=10)
+    canvas.suptitle(_headed(table, table.measure.title), x=0.01, ha="left", fontsize=10)
     grey = "grey: cannot be compared, or not asked for; " if np.isnan(shown).any() else ""
     panel.set_xlabel(f"{grey}the diagonal is {same:g}; {_images(table)}", fontsize=8)
     return canvas
@@ -199,7 +204,7 @@ def curves(tables: Sequence[Table]) -> matplotlib.figure.Figure:
         panel.set_axis_off()
     told = "each layer with the next that it can be compared with, drawn at the first of the two"
     band = f"\n{_images(tables[0])}" + ("" if _images(tables[0]) == "1 image" else "; band: the 95 % interval")
-    canvas.suptitle(f"{title(tables[0])}: {told}{band}", x=0.01, ha="left", fontsize=10)
+    canvas.suptitle(_headed(tables[0], f"{told}{band}"), x=0.01, ha="left", fontsize=10)
     return canvas
 
 
@@ -252,6 +257,6 @@ def offsets(table: Table, profiles: Any) -> matplotlib.figure.Figure:
     canvas.colorbar(drawn, ax=panels, shrink=0.6, label="share of the attention")
     canvas.supxlabel("offset of the key from the query, pixels (on a grid: steps)", fontsize=8)
     more = f"; the first {len(shown)} of {len(there)} layers" if len(shown) < len(there) else ""
-    told = f"{title(table)}: offset profiles, mean over heads and {_images(table)}{more}"
+    told = _headed(table, f"offset profiles, mean over heads and {_images(table)}{more}")
     canvas.suptitle(told, x=0.01, ha="left", fontsize=10)
     return canvas
