@@ -104,7 +104,8 @@ def tables() -> str:
 def figures() -> str:
     """The figures that are drawn from them."""
     return rows(
-        ["figure", "of", "kind", "what"], ((code(f.id), code(f.table), f.kind, f.title) for f in papers.FIGURES.values())
+        ["figure", "of", "kind", "what"],
+        ((code(f.id), code(f.table), f.kind, f.title) for f in papers.FIGURES.values()),
     )
 
 
