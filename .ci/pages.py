@@ -23,9 +23,9 @@ MARK = re.compile(r"^<!-- made: (\w+) -->$", re.MULTILINE)
 
 
 def rows(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
-    """A table in Markdown."""
+    """A table in Markdown; a bar within code ends no cell there, and a backslash before it would be seen."""
     head = list(head)
-    cells = [[str(entry).replace("|", "\\|").replace("\n", " ") for entry in line] for line in lines]
+    cells = [[re.sub(r"(`[^`]*`)|\|", lambda bar: bar[1] or "&#124;", str(entry)) for entry in line] for line in lines]
     return "\n".join("| " + " | ".join(line) + " |" for line in (head, ["---"] * len(head), *cells))
 
 
@@ -46,17 +46,23 @@ def commands() -> str:
         for path, command in leaves(name, top):
             with command.make_context(f"workbench {path}", [], resilient_parsing=True) as context:
                 usage = " ".join([f"workbench {path}", *command.collect_usage_pieces(context)])
-                told = [p.get_help_record(context) for p in command.params]
+                told = [(p.param_type_name, p.get_help_record(context)) for p in command.params]
             texts = [f"## `{path}`", sentences(command.help), f"```text\n{usage}\n```"]
-            if known := [(code(option), sentences(said)) for option, said in filter(None, told)]:
-                texts.append(rows(["", ""], known))
+            known = [(code(written(record[0], kind)), sentences(record[1])) for kind, record in told if record]
+            texts += [rows(["argument or option", "what"], known)] if known else []
             parts.append("\n\n".join(texts))
     return "\n\n".join(parts)
 
 
+def written(option: str, kind: str) -> str:
+    """How an option is written; what of an argument follows its name is its type, which says nothing."""
+    return option.partition(" <")[0] if kind == "argument" else re.sub(r"<list\[(\w+)\]>", r"<\1>", option)
+
+
 def sentences(text: str | None) -> str:
-    """Help as one paragraph of Markdown, in which nothing is a tag."""
-    return re.sub(r"[<>*_\[\]]", r"\\\g<0>", " ".join((text or "").split()))
+    """Help as one paragraph of Markdown, in which nothing is a tag or a mark."""
+    plain = " ".join((text or "").split()).replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"[*_\[\]]", r"\\\g<0>", plain)
 
 
 def ways() -> str:
