@@ -18,8 +18,8 @@ lint: .venv/ready ## ruff and mypy
 lab: .venv/ready ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab --notebook-dir=notebooks
 
-docs: .venv/docs ## build the documentation into site/, to be opened without a server
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet && echo site/index.html
+docs: .venv/docs ## build the documentation: site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 readme: .venv/ready ## write the generated parts of README.md from the records
 	@$(BIN)/python .ci/readme.py
