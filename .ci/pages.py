@@ -59,6 +59,13 @@ def written(option: str, kind: str) -> str:
     return option.partition(" <")[0] if kind == "argument" else re.sub(r"<list\[(\w+)\]>", r"<\1>", option)
 
 
+def exits() -> str:
+    """What exit codes mean, as README has it."""
+    told = re.search(r"^Exit codes: .*?(?=\n\n)", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert told is not None, "README says no more what exit codes mean"
+    return told[0]
+
+
 def sentences(text: str | None) -> str:
     """Help as one paragraph of Markdown, in which nothing is a tag or a mark."""
     plain = " ".join((text or "").split()).replace("<", "&lt;").replace(">", "&gt;")
@@ -153,6 +160,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     part.__name__: part
     for part in (
         commands,
+        exits,
         ways,
         modifiers,
         quantities,

@@ -19,6 +19,7 @@ ROOT = environment.SOURCE
 DOCS = ROOT / "docs"
 MADE = runpy.run_path(str(ROOT / ".ci" / "pages.py"))
 PAGES = sorted(DOCS.rglob("*.md"))
+API = (DOCS / "reference" / "api.md").read_text()
 FILLED = {page.relative_to(DOCS).as_posix(): MADE["filled"](page.read_text()) for page in PAGES}
 
 
@@ -45,6 +46,7 @@ def test_every_command_and_every_option_is_in_the_reference():
     assert re.findall(r"^## `(.*)`$", text, re.MULTILINE) == list(commands())
     assert "| `--precision <float>` | Width of" in text
     assert "workbench data add" in text
+    assert "Exit codes: 0 fine; 2 what you can mend" in text
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,10 @@ def test_the_site_asks_nothing_of_a_network(site):
 
 def test_the_site_has_docstrings_and_what_the_code_knows(site):
     text = (site / "reference" / "api.html").read_text()
-    assert "workbench.models.create" in text
+    asked = re.findall(r"^::: (\S+)\n(?:    options:\n      members: \[(.*)\]\n)?", API, re.MULTILINE)
+    names = {f"{room}.{name}" for room, inside in asked for name in inside.split(", ") if name}
+    assert len(names) > 10
+    assert {name for name in names if f'id="{name}"' not in text} == set()
     assert "An untrained network in eval mode" in text
     assert "+sdpa" in (site / "reference" / "protocols.html").read_text()
 
