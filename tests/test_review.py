@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from workbench import judge, models, protocols, review
+from workbench import judge, models, progress, protocols, review
 from workbench.review import counts, latency, memory, stated
 from workbench.spec import UserError
 
@@ -110,7 +110,7 @@ def test_a_count_holds_under_its_protocol_and_what_is_not_stated_is_asked_with_i
     assert (found.verdict, found.protocol, found.value) == ("reproduced", "fvcore", 40_900_000_000)
     (question,) = found.questions
     assert (question.condition, question.effect) == (
-        "lr", "taken as fvcore, 40.90G; fvcore+ceil gives 41.20G (+0.7%)",
+        "lr", "taken as fvcore, 40.90G; fvcore+ceil gives 41.20G (+0.73%)",
     )  # fmt: skip
     assert "padding" in found.same
     assert {"counter", "hr"}.isdisjoint({q.condition for q in found.questions} | set(found.same))
@@ -140,6 +140,21 @@ def test_a_count_that_holds_under_another_protocol_only_names_it(read, known, ma
     none = counts.judge(replace(claim, printed="9.9"), ESC, mine | other)
     assert (none.verdict, none.protocol, none.fits) == ("differs", "fvcore", ())
     assert none.why.endswith("none of 384 protocols (2 distinct figures) gives it; it is nearest itself")
+
+
+def test_a_search_is_for_the_size_that_is_stated_and_its_protocols_say_so(read, make_record):
+    (claim,) = read("[flops]\nvalue = '41.2G'\nhr = '1920x1080'")
+    mine = {review.request(ESC, "macs", "fvcore+hr1080p").identity: make_record("esc-x3", "macs", values=(4e10,))}
+    (search,) = counts.searches(claim, ESC, mine)
+    assert search.protocol.name == "fvcore+hr1080p"
+    record = replace(make_record("esc-x3", "macs-search", "fvcore", values=(4e10, 4.12e10)),
+                     details={"protocols": ["fvcore", "fvcore+ceil"], "tried": 384})  # fmt: skip
+    found = counts.judge(claim, ESC, mine | {search.identity: record})
+    assert (found.verdict, found.protocol, found.fits) == ("explained", "fvcore+ceil+hr1080p", ("fvcore+ceil+hr1080p",))
+    (small,) = read("[flops]\nvalue = '41.2G'\nprotocol = 'steady'")
+    mine = {review.request(ESC, "macs", "steady").identity: make_record("esc-x3", "macs", values=(4e10,))}
+    assert counts.searches(small, ESC, mine) == []
+    assert counts.judge(small, ESC, mine).why.endswith("; other protocols could not be searched")
 
 
 def test_a_count_that_failed_gets_no_verdict(read, known, make_record):
@@ -286,6 +301,20 @@ def test_a_slip_is_one_line_and_nothing_is_measured(workbench, tmp_path, claims,
     assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
     assert said in ran.err
     assert not (tmp_path / "records").exists()
+
+
+def test_what_failed_is_a_defect_and_loses_no_other_claim(workbench, tmp_path, claims, make_record, monkeypatch):
+    def measure(request):
+        name = request.variant.name, request.probe.name, request.protocol.name
+        fails = request.probe.name == "macs"
+        return make_record(*name, status="failed", reason="so") if fails else make_record(*name, values=(144_000,))
+
+    monkeypatch.setattr(progress.run, "__defaults__", (measure, *progress.run.__defaults__[1:]))
+    ran = workbench("review", "rfdn-x4", "--claims", claims, "--no-timing", "--records", tmp_path / "records")
+    assert ran.code == 1
+    assert "✓ params 144K: reproduced. fvcore gives 144,000, which rounds" in ran.out
+    assert "· FLOPs 47.5G: not measured. failed: so." in ran.out
+    assert "measurements failed, which is a defect; the first: " in ran.err
 
 
 def test_a_claim_to_a_network_that_is_none_is_refused_before_anything_is_measured(workbench, tmp_path, claims):

@@ -61,7 +61,7 @@ def review(
     measured and recorded. A ratio is timed on this machine, in turns, unless records have it. Exit code 0 whatever
     holds; with --strict 2 if a claim differs, or is explained by another protocol than it states.
     """
-    from workbench import own, store
+    from workbench import own, progress, store
     from workbench.report import reviewed
     from workbench.review import OPEN, counts, latency, memory, stated
 
@@ -74,8 +74,11 @@ def review(
     planned = [c for c in given if c.of == "memory"]
     wanted = [r for c in counted for r in counts.requests(c, network)]
     wanted += [r for c in planned for r in memory.requests(c, network)]
-    known = _measured(wanted, folder, look(records).newest())
-    known = _measured([r for c in counted for r in counts.searches(c, network, known)], folder, known)
+    known = dict(look(records).newest())
+    fresh = _measured(wanted, folder, known)
+    known |= fresh
+    fresh |= _measured([r for c in counted for r in counts.searches(c, network, known)], folder, known)
+    known |= fresh
     findings = [counts.judge(c, network, known) for c in counted]
     findings += [memory.judge(c, network, known) for c in planned]
     for claim in (c for c in given if c.of == "latency"):
@@ -92,7 +95,7 @@ def review(
             f"workbench: {broken} of {len(findings)} claims {'does' if broken == 1 else 'do'} not hold as stated.",
             file=sys.stderr,
         )
-    return 2 if strict and broken else 0
+    return progress.conclude(fresh.values()) or (2 if strict and broken else 0)
 
 
 def _found(name: str, beside: Asked) -> Variant:
@@ -104,14 +107,11 @@ def _found(name: str, beside: Asked) -> Variant:
 
 
 def _measured(wanted: Sequence[Request], folder: Path, known: Mapping[str, Record]) -> dict[str, Record]:
-    """What is known once what is missing of it was measured."""
+    """What is missing of it, measured."""
     from workbench import execute, progress
 
-    todo = execute.missing(wanted, known)
-    return {
-        **known,
-        **{d.request.identity: d.record for d in progress.run(todo, folder, asked=len(wanted), what="review")},
-    }
+    done = progress.run(execute.missing(wanted, known), folder, asked=len(wanted), what="review")
+    return {d.request.identity: d.record for d in done}
 
 
 def _timed(

@@ -101,7 +101,7 @@ def asked(
         if mine is None or mine.status != "ok":
             found.append(Question(one.condition, one.asked))
             continue
-        differing = [f"{way} gives {claim.shown(r.value)} ({r.value / mine.value - 1:+.1%})"
+        differing = [f"{way} gives {claim.shown(r.value)} ({_percent(r.value / mine.value - 1)})"
                      for way, r in there.items() if r.value != mine.value]  # fmt: skip
         if differing:
             first = f"taken as {claim.protocol}, {claim.shown(mine.value)}"
@@ -109,3 +109,8 @@ def asked(
         else:
             same.append(one.condition)
     return tuple(found), tuple(same)
+
+
+def _percent(fraction: float) -> str:
+    """With two decimals where it is little."""
+    return f"{fraction:+.1%}" if abs(fraction) >= 0.1 else f"{fraction:+.2%}"

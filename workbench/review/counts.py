@@ -42,7 +42,8 @@ def searches(claim: Stated, network: Variant, known: Mapping[str, Record]) -> li
     record = answers(network, claim.probe, known)(claim.protocol)
     if record is None or record.status != "ok" or rounds_to(_value(record, claim), claim.printed):
         return []
-    return [_search(claim, network)]
+    size = _size(claim)
+    return [] if size is None else [request(network, f"{claim.probe}-search", "+".join(["fvcore", *size]))]
 
 
 def judge(claim: Stated, network: Variant, known: Mapping[str, Record]) -> Finding:
@@ -60,36 +61,40 @@ def judge(claim: Stated, network: Variant, known: Mapping[str, Record]) -> Findi
     if rounds_to(value, claim.printed):
         why = f"{own}, which rounds to the printed digits"
         return Finding(claim, "reproduced", why, name, record.value, questions=questions, same=same)
-    searched = known.get(_search(claim, network).identity)
+    (asked_for,) = searches(claim, network, known) or (None,)
+    searched = known.get(asked_for.identity) if asked_for else None
     if searched is None or searched.status != "ok":
         verdict: Verdict = "explained" if cuts_to(value, claim.printed) else "differs"
         why = f"{own}; other protocols could not be searched"
         return Finding(claim, verdict, why, name, record.value, questions=questions, same=same)
     looked = search(searched, claim.printed, claim.factor)
-    fits, tried = looked.fits, looked.tried
+    tried, size = looked.tried, _size(claim) or []
+    fits = tuple(_sized(name, size) for name in looked.fits)
     if cuts_to(value, claim.printed):
         why = f"{own}, which was cut off and not rounded: {claim.shown(record.value)}"
         return Finding(claim, "explained", why, name, record.value, None, fits, tried, questions, same)
-    best = fits[0] if fits else looked.nearest
-    found = f"{best} gives {looked.values[best]:,}"
+    value_of = {_sized(name, size): value for name, value in looked.values.items()}
+    best = fits[0] if fits else _sized(looked.nearest, size)
+    found = f"{best} gives {value_of[best]:,}"
     if fits:
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
         why = f"{own}; {found}, which {how}; {looked}"
-        return Finding(claim, "explained", why, best, looked.values[best], None, fits, tried, questions, same)
-    near = (
-        "it is nearest itself"
-        if looked.values[best] == record.value
-        else f"nearest is {best} with {looked.values[best]:,}"
-    )
+        return Finding(claim, "explained", why, best, value_of[best], None, fits, tried, questions, same)
+    near = f"nearest is {best} with {value_of[best]:,}" if value_of[best] != record.value else "it is nearest itself"
     why = f"{own}; none of {tried} protocols ({looked.distinct} distinct figures) gives it; {near}"
     return Finding(claim, "differs", why, name, record.value, None, (), tried, questions, same)
 
 
-def _search(claim: Stated, network: Variant) -> execute.Request:
-    """Among all protocols, for an output of the stated size."""
+def _size(claim: Stated) -> list[str] | None:
+    """The modifier of the stated output, if it takes one; None of a size that no modifier names."""
     size = protocols.find(claim.protocol).input.hr
-    named = next((f"fvcore+{name}" for name, hr in protocols.SIZES.items() if hr == size), "fvcore")
-    return request(network, f"{claim.probe}-search", named)
+    if size == protocols.find("fvcore").input.hr:
+        return []
+    return next(([name] for name, hr in protocols.SIZES.items() if hr == size), None)
+
+
+def _sized(name: str, size: list[str]) -> str:
+    return protocols.find("+".join([name, *size])).name
 
 
 def _value(record: Record, claim: Stated) -> Decimal:
