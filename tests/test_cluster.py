@@ -238,6 +238,7 @@ def two(root, tmp_path_factory):
             found.add_node(num_cpus=1, include_dashboard=False)
             found.add_node(num_cpus=2, num_gpus=1, resources={"accelerator_type:A100": 1})
         except Exception as error:  # Ray gives its processes 30 seconds to start, whatever else the machine does
+            found.shutdown()
             pytest.skip(f"no Ray of two nodes would start here: {error}")
         patch.setenv("RAY_ADDRESS", found.address)
         yield found

@@ -56,11 +56,11 @@ class OnRay:
             context = self._init(quiet)
         except Exception as error:  # which is what Ray raises where one of its processes takes too long to start
             self._ray.shutdown()
-            where = f"ray://{self._address}" if self._address else "this machine"
-            raise UserError(
-                f"No Ray cluster could be had at {where}: {' '.join(str(error).split())} "
-                "Start one there with `ray start --head`, or leave the address out for one on this machine alone."
-            ) from None
+            where, mend = "this machine", "It may be too busy to start one in time: try again, or leave --on out."
+            if self._address:
+                where, mend = f"ray://{self._address}", "Start one there with `ray start --head`, or take --on ray."
+            told = " ".join(str(error).split()).rstrip(".")
+            raise UserError(f"No Ray cluster could be had at {where}: {told}. {mend}") from None
         url = getattr(context, "dashboard_url", "")
         self._tell(
             f"Ray's dashboard: http://{url}" if url else "Ray shows no dashboard; pip install 'ray[default]' has one."
