@@ -126,7 +126,8 @@ def _blocks(record: Record) -> NDArray[np.float64]:
     values = np.asarray(record.values, dtype=np.float64)
     number = _number(values)
     runs = values[len(values) % number :].reshape(number, -1)
-    return np.log(np.mean(runs, axis=1) if mean else np.median(runs, axis=1))
+    figures: NDArray[np.float64] = np.mean(runs, axis=1) if mean else np.median(runs, axis=1)
+    return np.log(figures)
 
 
 def _number(values: NDArray[np.float64]) -> int:

@@ -128,7 +128,9 @@ class Folder:
         try:
             with os.scandir(self.where) as entries:
                 return sorted(map(_listed, (e for e in entries if e.name.endswith(SUFFIX))))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            if self.where.exists():
+                raise
             return []
 
     def read(self, name: str, start: int = 0) -> bytes:
