@@ -35,6 +35,8 @@ LARGE = {"rcan", "rdn"}
 SLOW = {"hit-sir", "hit-sng", "hit-srf"}
 """Models whose faithful forward takes seconds for any image. They share what is faithful in it, so that one golden
 array of HiT-SRF shows it; it is not taken where both forwards are."""
+LONG = {"atd-light", "mambairv2-light"}
+"""Models whose lean forward takes tens of thousands of operators for a large image; a small one shows its memory."""
 CHAOTIC = {"elan-light"}
 """Models whose softmax is so sharp with the constructor's weights that rounding decides; they get small weights."""
 MAPLESS = {"rdn", "rcan", "edsr-baseline", "carn", "carn-m", "imdn", "rfdn", "mambair-light"}
@@ -139,7 +141,8 @@ def test_memory_and_operators_of_the_faithful_forward_equal_the_official_ones(na
     faithful, lean = (models.create(name, "meta", fused, forward) for forward in ("faithful", "lean"))
     peak = traced(faithful, x).peak
     assert peak / 2**20 == pytest.approx(golden["live_peak_mb"], rel=0.01)
-    assert traced(lean, x).peak <= peak
+    small = torch.empty(1, 3, 64, 64, device="meta") if models.find(name).model in LONG else x
+    assert traced(lean, small).peak <= traced(faithful, small).peak
     plain = faithful if fused == "naive" else models.create(name, "meta", "naive", "faithful")
     counted = macs.measure(plain, x, protocols.find("esc")).details["by_operator"]
     precision = {"einsum": 1e-3}  # whose prices fvcore reads from texts of four digits
