@@ -12,11 +12,13 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec"},
+    {"passing", "standins"},
     {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
     {"timing", "testsets", "lazily", "own"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
     {"here", "audit", "weights", "counted", "sidefiles"},
+    {"planner"},
     {"fits"},
     {"upscaling", "scores", "attention"},
     {"evaluate"},
