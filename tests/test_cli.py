@@ -48,8 +48,17 @@ MISTAKES = {
     "two modifiers at odds": (
         ("measure", "esc-x4", "--protocol", "esc+sdpa+flex"), "+sdpa and +flex both set 'attention'", "keep one",
     ),
+    "a plus with nothing behind it": (
+        ("measure", "esc-x4", "--protocol", "esc+"), "Protocol 'esc+' has a + without a modifier", "such as esc+ceil.",
+    ),
     "nothing to explain": (("explain",), "Explain what?", "--variant NAME with a figure"),
-    "a table and a variant": (("explain", "esc-table2", "--variant", "esc-x4"), "Explain what?", "Give a table"),
+    "a table and a variant": (
+        ("explain", "esc-table2", "--variant", "esc-x4"), "The table esc-table2 and --variant esc-x4 ask for two",
+        "cells of a table are named by --cell",
+    ),
+    "a figure without its unit": (
+        ("explain", "--variant", "esc-x4", "--macs", "40.9"), "The figure '40.9' has no unit", "as in 40.9G or 40.9K.",
+    ),
     "a variant without a figure": (("explain", "--variant", "esc-x4"), "For --variant esc-x4", "--macs 244.2G"),
     "an unparsable figure": (
         ("explain", "--variant", "esc-x4", "--macs", "about 3"), "The figure 'about 3' cannot be read", "244.2G, 772K",
@@ -70,7 +79,7 @@ MISTAKES = {
         ("table", "esc-table2", "--format", "pdf"), "No format 'pdf'.", "Known: md, csv, tex, html, json."
     ),
     "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
-    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast", "See: workbench measure --help"),
+    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast.", "See: workbench measure --help"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
     "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
@@ -82,14 +91,21 @@ MISTAKES = {
         for given, told in (("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("1e12", "1e+12"))
     },
     **{
-        f"an empty folder {shlex.join(words)}": (words, f"{words[-2]} was given an empty path", "or leave --re")
+        f"an empty word, {shlex.join(words)}": (
+            words, f"There is an empty word after {words[-1] or words[-2]}, as from a shell's", "or leave it and its",
+        )
         for words in (
-            ("measure", "esc-x4", "--records", ""), ("table", "esc-table2", "--records", ""),
-            ("doctor", "--records", ""), ("reproduce", "--records", ""), ("reproduce", "--quick", "--results", ""),
+            ("measure", "esc-x4", "--records", ""), ("reproduce", "--quick", "--results", ""), ("audit", ""),
+            ("upscale", "a.png", "--model", "imdn-x4", "-o", ""), ("data", "add", "x", ""), ("measure", "--records="),
+            ("table", "esc-table2", "--format", ""), ("trace", "esc-x4", "--device", ""), ("records", "--sql", ""),
         )
     },
+    "weights that nothing reads": (
+        ("measure", "esc-x4", "--probe", "macs", "--weights", "a.pth"),
+        "--weights a.pth would be read by none of the probes that were asked for: macs.", "leave --weights out",
+    ),
     "two formats": (("table", "esc-table2", "--json", "--format", "tex"), "--json and --format tex", "give one"),
-    "an empty query": (("records", "--sql", ""), "The query '' is empty.", "Try: select * from records"),
+    "a blank query": (("records", "--sql", ";"), "The query ';' ", "variant"),
     "a bad query": (("records", "--sql", "selct"), "The query 'selct' failed: ", "table 'records': variant, protocol"),
 }  # fmt: skip
 
@@ -180,7 +196,7 @@ def test_no_word_at_all_is_a_call_for_help(workbench):
     ("command", "key", "known"),
     [
         ("variants", "name", models.VARIANTS),
-        ("protocols", "name", [*protocols.PROTOCOLS, *(f"+{m}" for m in protocols.MODIFIERS)]),
+        ("protocols", "name", [*protocols.PROTOCOLS, *(f"+{m}" for m in protocols.MODIFIERS), "+set:NAME"]),
         ("probes", "name", probes.PROBES),
         ("tables", "id", papers.TABLES),
     ],

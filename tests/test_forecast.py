@@ -72,4 +72,4 @@ def test_it_is_said_as_roughly_as_it_is_known(record, request_for):
     [(0.001, "1 s"), (1.6, "2 s"), (89.4, "89 s"), (90, "2 min"), (301, "5 min"), (5399, "90 min"), (5400, "1.5 h")],
 )
 def test_seconds_minutes_hours(seconds, words):
-    assert forecast._words(seconds) == words
+    assert forecast.words(seconds) == words

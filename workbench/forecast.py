@@ -48,10 +48,11 @@ class Forecast:
         known = [g for g in guesses if g is not None]
         if not known:
             return ""
-        return f"{'about' if len(known) == len(guesses) else 'at least'} {_words(sum(known) / self._hands)}"
+        return f"{'about' if len(known) == len(guesses) else 'at least'} {words(sum(known) / self._hands)}"
 
 
-def _words(seconds: float) -> str:
+def words(seconds: float) -> str:
+    """A length of time as roughly as it is known."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -360,9 +360,10 @@ def check_results(results: Path) -> None:
             raise _unwritten(folder, error) from None
 
 
-def replace(path: Path, content: str | bytes) -> None:
+def replace(path: Path, content: str | bytes, option: str = "--results, or another file") -> None:
     """Write a result whole or not at all: under another name first, then moved to its place.
 
+    `option` is the one that names another place, for the sentence where this one takes nothing.
     A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
     """
     draft = drafts.beside(path)
@@ -371,7 +372,7 @@ def replace(path: Path, content: str | bytes) -> None:
         draft.write_bytes(content.encode() if isinstance(content, str) else content)
         draft.replace(path)
     except OSError as error:
-        raise _unwritten(path, error) from None
+        raise _unwritten(path, error, option) from None
     finally:
         with contextlib.suppress(OSError):
             draft.unlink()

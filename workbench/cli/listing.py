@@ -26,9 +26,10 @@ def variants(
 
 def protocols(as_json: Json = False) -> None:
     """List the named ways to measure, and the modifiers that change one: esc+ceil."""
-    from workbench.protocols import MODIFIERS, PROTOCOLS
+    from workbench.protocols import MODIFIERS, OWN, PROTOCOLS, Modifier
 
-    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in MODIFIERS.values()]
+    named = [*MODIFIERS.values(), Modifier(f"{OWN}NAME", "judged on the images of a set of your own", "quality", {})]
+    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in named]
     listing([asdict(p) for p in PROTOCOLS.values()] + modifiers, as_json, ("name", "title"))
 
 

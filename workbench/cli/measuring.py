@@ -24,6 +24,7 @@ from .options import (
     networks,
     print_json,
     read,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -70,6 +71,11 @@ def measure(
             f"{untrained} cannot be judged: images are those of the catalogue's networks and their weights. Leave "
             f"--probe {untrained.probe.name} out for a network of your own."
         )
+    if weights is not None and not any(r.probe.images for r in wanted):
+        raise UserError(
+            f"--weights {weights} would be read by none of the probes that were asked for: {', '.join(probes)}. Add "
+            "--probe quality, or leave --weights out."
+        )
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
@@ -92,20 +98,14 @@ def measure(
             measured += f", {shared} measured meanwhile by another sweep"
         print(f"{len(wanted)} asked, {measured}, {len(wanted) - len(done)} already known.", file=sys.stderr)
         for a in answers:
-            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
-            told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
-            if "interval" in a.details:
-                low, high = a.details["interval"]
-                told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
-            if a.status == "ok" and "quality" in a.conditions:
-                told = report.of_images(a)
-            told += " (an estimate)" if "estimate" in a.details else ""
-            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
+            print(report.answer(a))
+        if told := report.disturbed(answers):
+            print(told, file=sys.stderr)
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Variants; the first against each other.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants; the first against each other.")],
     vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
     precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
@@ -116,6 +116,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    names = spread(names)
     beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
     chosen = networks(names, beside)
     base = networks([vs], beside) if vs else [None]
@@ -127,11 +128,15 @@ def compare(
         print("\n".join(told["lines"]))
 
 
-def _compared(names: list[str | Variant], vs: str | Variant | None, *how: Any) -> dict[str, Any]:
+def _compared(
+    names: list[str | Variant], vs: str | Variant | None, protocol: str, precision: float, budget: float
+) -> dict[str, Any]:
     """A comparison in words and as JSON has it."""
     from workbench import comparison
+    from workbench.passing import passing
 
-    found = comparison.compare(names, vs, *how)
+    with passing() as say:
+        found = comparison.compare(names, vs, protocol, precision, budget, say=say)
     lines = [*found.sentences(), found.conditions(), found.disturbed()]
     return {"object": found.as_object(), "lines": [line for line in lines if line]}
 

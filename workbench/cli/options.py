@@ -27,32 +27,26 @@ Commands = Mapping[str, Command | Mapping[str, Command]]
 """Commands by the names they are called by; one that has commands of its own is a mapping of them."""
 
 
-def _folder(option: str) -> Callable[[str], Path]:
-    """Read the folder that an option names. An empty one is most often a shell's variable that is not set."""
-
-    def folder(text: str) -> Path:
-        if not text:
-            raise UserError(f"{option} was given an empty path; name a folder, or leave {option} out for the default.")
-        return Path(text)
-
-    return folder
+def _home(text: str) -> Path:
+    """The folder that --data names; it need not be there yet, but nothing else may be in its place."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise UserError(
+            f"--data was given {text}, which is a file; name a folder, or leave --data out for the default."
+        )
+    return Path(text)
 
 
 Records = Annotated[
     Path | None,
-    typer.Option(
-        "--records", metavar="DIR", parser=_folder("--records"), help="Folder of records [default: results/records]."
-    ),
+    typer.Option("--records", metavar="DIR", help="Folder of records [default: results/records]."),
 ]
 Results = Annotated[
     Path | None,
-    typer.Option("--results", metavar="DIR", parser=_folder("--results"), help="Where to write [default: results]."),
+    typer.Option("--results", metavar="DIR", help="Where to write [default: results]."),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
-    ),
+    typer.Option("--data", metavar="DIR", parser=_home, help="Where test sets and weights are [your cache folder]."),
 ]
 Scale = Annotated[
     int | None, typer.Option("--scale", metavar="N", min=1, max=64, help="Of a network of your own, if it asks.")
@@ -95,6 +89,17 @@ def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, 
             f"{', '.join(names)} names none; the catalogue's have their scale in their name: workbench variants"
         )
     return own.Asked(scale, tuple(arguments or ()), timeout)
+
+
+def spread(names: Sequence[str]) -> list[str]:
+    """The names, with those that each glob picks in its place; a name that is typed twice is meant twice."""
+    from workbench import models, own
+
+    found: list[str] = []
+    for name in names:
+        glob = any(sign in name for sign in "*?[") and own.references.parse(name) is None
+        found += [n for n in models.matching(name) if n not in found] if glob else [name]
+    return found
 
 
 def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:

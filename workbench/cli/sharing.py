@@ -64,6 +64,8 @@ def share(
         print_json(sharing.rows(told))
     else:
         sys.stdout.write(sharing.text(told))
+        if picture:
+            print(f"written: {picture}")
 
 
 def field(
@@ -101,6 +103,8 @@ def field(
         print_json(report.rows(told))
     else:
         sys.stdout.write(report.text(told))
+        if picture:
+            print(f"written: {picture}")
 
 
 def _middles(named: list[str] | None, home: Path, side: int, scale: int) -> tuple[list[Image], str]:

@@ -36,7 +36,7 @@ def write(strip: Strip, out: Path) -> None:
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
         pyplot.close(figure)
-    store.replace(out, content.getvalue())
+    store.replace(out, content.getvalue(), "-o")
 
 
 def _drawn(strip: Strip) -> Any:
