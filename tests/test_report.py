@@ -82,6 +82,23 @@ def test_an_unknown_format_has_its_sentence(cells):
     assert str(told.value) == "No format 'pdf'. Known: md, csv, tex, html, json."
 
 
+@pytest.mark.parametrize(
+    ("format", "best", "second"),
+    [
+        ("md", "**{}**", "<ins>{}</ins>"),
+        ("html", "<b>{}</b>", "<u>{}</u>"),
+        ("tex", r"\textbf{{{}}}", r"\underline{{{}}}"),
+    ],
+)
+def test_the_best_of_a_scale_is_bold_and_the_second_underlined_in_every_format(cells, format, best, second):
+    figures = iter((300.0, 100.0, 200.0, 100.0))
+    made = [replace(c, scale=2, measured=next(figures), uncounted=()) if c.column == "flops_g" else c for c in cells]
+    made = [replace(c, scale=2) for c in made]
+    text = report.render(MADE, made, format)
+    assert [best.format(f"{v:.2f}") in text for v in (100, 200, 300)] == [True, False, False]
+    assert [second.format(f"{v:.2f}") in text for v in (100, 200, 300)] == [False, True, False]
+
+
 # --- JSON and CSV
 
 
@@ -131,7 +148,7 @@ def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
     assert all(re.fullmatch(r" -+:? ", rule) for rule in entries(lines[1]))
     assert judge.summary(MADE, cells) in text
     shown = [e.strip() for e in entries(lines[2])]
-    assert shown[1:6] == ["x2", "592.0", "591.98", "0", "reproduced"]
+    assert shown[1:6] == ["x2", "592.0", "**591.98**", "0", "reproduced"]
     assert "\\|" in shown[0]
 
 

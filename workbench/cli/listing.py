@@ -9,7 +9,7 @@ import typer
 
 from workbench.spec import UserError
 
-from .options import Commands, Json, Records, listing, look
+from .options import Commands, Data, Json, Records, listing, look
 
 
 def variants(
@@ -83,11 +83,11 @@ def list_records(
     listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
 
 
-def doctor(records: Records = None, as_json: Json = False) -> None:
+def doctor(records: Records = None, data: Data = None, as_json: Json = False) -> None:
     """Say what this machine can and cannot measure, and what to do about it."""
-    from workbench import doctor, store
+    from workbench import doctor, store, testsets
 
-    findings = doctor.examine(records or store.default())
+    findings = doctor.examine(records or store.default(), data or testsets.default())
     listing([vars(f) for f in findings], as_json, ("what", "state", "found", "advice"))
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +19,9 @@ if TYPE_CHECKING:
     from workbench.own import Asked
     from workbench.spec import Variant
     from workbench.store import Contents
+
+NARROWEST = 16
+"""Characters: no column of a listing is made narrower than this."""
 
 LONGEST = 1_000_000
 """Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
@@ -140,8 +146,20 @@ def listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...])
         return
     texts = [[_plain(r[c]) for c in columns] for r in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    if sys.stdout.isatty():
+        widths = narrowed(widths, shutil.get_terminal_size().columns)
     for line in (columns, *texts):
-        print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+        wrapped = [textwrap.wrap(entry, width) or [""] for entry, width in zip(line, widths, strict=True)]
+        for part in itertools.zip_longest(*wrapped, fillvalue=""):
+            print("  ".join(entry.ljust(width) for entry, width in zip(part, widths, strict=True)).rstrip())
+
+
+def narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Widths that a terminal has room for: the widest columns are made narrower, down to what can still be read."""
+    found = list(widths)
+    while sum(found) + 2 * (len(found) - 1) > room and max(found) > NARROWEST:
+        found[found.index(max(found))] -= 1
+    return found
 
 
 def _plain(value: Any) -> str:

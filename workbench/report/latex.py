@@ -8,7 +8,19 @@ from workbench.judge import Cell, summary
 from workbench.spec import Column, Table
 
 from . import times
-from .layout import DAGGER, DOUBLE_DAGGER, SECTION, by_row, disturbances, left_out, measured, obtained, printed, split
+from .layout import (
+    DAGGER,
+    DOUBLE_DAGGER,
+    SECTION,
+    by_row,
+    disturbances,
+    left_out,
+    measured,
+    obtained,
+    printed,
+    rank,
+    split,
+)
 
 SPECIAL = {
     **{character: "\\" + character for character in "&%#_${}"},
@@ -54,12 +66,11 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             lines.append(r"\midrule")
             scale = first.scale
         shown = [_escape(first.method), rf"$\times${scale}"]
-        peers = [r for r in rows if next(iter(r.values())).scale == scale]
         for column in pairs:
             cell = row[column.id]
             mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
-            shown += [_grey(_escape(printed(cell))), _ranked(cell, column, peers, measured(cell), False) + mark]
-        shown += [_ranked(row[c.id], c, peers, printed(row[c.id]), True) for c in plain]
+            shown += [_grey(_escape(printed(cell))), _ranked(cell, column, rows, measured(cell), False) + mark]
+        shown += [_ranked(row[c.id], c, rows, printed(row[c.id]), True) for c in plain]
         shown += [_escape(times.here(row[c.id])) for c in timed]
         lines.append(" & ".join(shown) + r" \\")
     said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
@@ -77,23 +88,11 @@ def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(c.protocol for c in cells if c.verdict == "explained" and c.protocol != table.protocol))
 
 
-def _value(cell: Cell, reported: bool) -> float | None:
-    """What a cell is ranked by; an incomplete count has no rank."""
-    if reported:
-        return cell.reported
-    return None if cell.uncounted else (cell.estimate if cell.measured is None else cell.measured)
-
-
-def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
-    """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey."""
-    values = {_value(row[column.id], reported) for row in peers} - {None}
-    order = sorted((v for v in values if v is not None), reverse=column.best == "high")
-    mine = _value(cell, reported)
+def _ranked(cell: Cell, column: Column, rows: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
+    """Bold for the best of the scale, underlined for the second. Printed figures stay grey."""
     shown = _escape(text)
-    if mine is not None and order and mine == order[0]:
-        shown = rf"\textbf{{{shown}}}"
-    elif mine is not None and len(order) > 1 and mine == order[1]:
-        shown = rf"\underline{{{shown}}}"
+    command = ("", r"\textbf", r"\underline")[rank(cell, column, rows, reported)]
+    shown = f"{command}{{{shown}}}" if command else shown
     return _grey(shown) if reported else shown
 
 

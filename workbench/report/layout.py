@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
@@ -28,6 +28,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
 AUDIT = "Audit (§)"
 SECTION = "§ something speaks against the printed figure"
+RANKS = "Bold: the best of its scale; underlined: the second best. As found here; where nothing was, as printed"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
@@ -47,6 +48,23 @@ def obtained(column: Column, cells: Sequence[Cell]) -> list[str]:
     if not any(c.estimate is not None for c in mine):
         return ["measured"]
     return ["estimate", "lean"] if any(c.lean is not None for c in mine) else ["estimate"]
+
+
+def rank(cell: Cell, column: Column, rows: Sequence[Mapping[str, Cell]], reported: bool) -> int:
+    """1 for the best of its scale, 2 for the second, 0 for all others; ties share their rank.
+
+    Among printed figures, or among those obtained here; an incomplete count has no rank.
+    """
+
+    def value(one: Cell) -> float | None:
+        if reported:
+            return one.reported
+        return None if one.uncounted else (one.estimate if one.measured is None else one.measured)
+
+    mine = value(cell)
+    found = {value(row[column.id]) for row in rows if row[column.id].scale == cell.scale}
+    order = sorted((v for v in found if v is not None), reverse=column.best == "high")
+    return order.index(mine) + 1 if mine is not None and mine in order[:2] else 0
 
 
 def by_row(cells: Sequence[Cell]) -> list[dict[str, Cell]]:

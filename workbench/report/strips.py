@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ SUFFIXES = (".png", ".svg")
 MARK = "#d62728"
 HEIGHT = 1.75
 """Inches of a row of panels."""
+
+CHARACTERS = 14
+"""Of a caption, that an inch has room for."""
 
 
 def check(out: Path) -> None:
@@ -60,7 +64,8 @@ def _drawn(strip: Strip) -> Any:
     whole.add_patch(
         Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=MARK, linewidth=1.5, clip_on=False)
     )
-    whole.set_xlabel(f"{strip.name}, x{strip.scale}\nPSNR (dB) / SSIM on Y, of the whole image")
+    told = f"{strip.name}, x{strip.scale}. PSNR (dB) / SSIM on Y, of the whole image"
+    whole.set_xlabel("\n".join(textwrap.wrap(told, max(12, int(CHARACTERS * HEIGHT * aspect[0])))))
     for i, panel in enumerate(strip.panels):
         axes = figure.add_subplot(grid[i // columns, 1 + i % columns])
         axes.imshow(panel.image, interpolation="nearest")
