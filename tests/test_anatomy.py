@@ -232,6 +232,4 @@ def test_a_picture_that_cannot_be_written_has_its_sentence(workbench, tmp_path):
     folder.mkdir()
     ran = workbench("trace", "esc-fp-x4", "--picture", folder)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        f"workbench: Cannot write {folder}: Is a directory. Name a writable folder with --results, or another file.\n"
-    )
+    assert ran.err == (f"workbench: Cannot write {folder}: Is a directory. Name a writable folder with --picture.\n")

@@ -79,9 +79,12 @@ MISTAKES = {
         ("table", "esc-table2", "--format", "pdf"), "No format 'pdf'.", "Known: md, csv, tex, html, json."
     ),
     "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
-    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast.", "See: workbench measure --help"),
+    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast (Possible options: --apart, --data). ", "See: workbench measure --help"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
     "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
+    "an option of another command": (
+        ("variants", "--records", "x"), "No such option: --records. ", "See: workbench variants --help",
+    ),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
     "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
     **{
@@ -105,7 +108,7 @@ MISTAKES = {
         "--weights a.pth would be read by none of the probes that were asked for: macs.", "leave --weights out",
     ),
     "two formats": (("table", "esc-table2", "--json", "--format", "tex"), "--json and --format tex", "give one"),
-    "a blank query": (("records", "--sql", ";"), "The query ';' ", "variant"),
+    "a blank query": (("records", "--sql", ";"), "The query ';' is empty.", "Try: select * from records"),
     "a bad query": (("records", "--sql", "selct"), "The query 'selct' failed: ", "table 'records': variant, protocol"),
 }  # fmt: skip
 

@@ -84,8 +84,8 @@ def test_json_names_every_picture(workbench, image, tmp_path):
         "upscale", image(), tmp_path / "none.png", "--model", "imdn-x2", "-o", tmp_path / "big", "--json"
     )  # fmt: skip
     good, bad = json.loads(ran.out)
-    assert (good["size"], good["tiles"], good["why"]) == ([48, 64], None, None)
-    assert bad["size"] is None
+    assert (good["width"], good["height"], good["tiles"], good["why"]) == (64, 48, None, None)
+    assert (bad["width"], bad["height"]) == (None, None)
     assert "No such file" in bad["why"]
 
 
@@ -181,8 +181,16 @@ def test_what_is_no_picture_is_refused_before_anything_is_read(workbench, tmp_pa
     ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", "imdn-x4", "-o", tmp_path / "s.pdf")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "give a file that ends in .png or .svg." in ran.err
-    ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", ",", "-o", tmp_path / "s.png")
-    assert "--models was given ','; give variants with commas between" in ran.err
+    for given, told in (
+        ("imdn-x4,,", "--models was given 'imdn-x4,,', which has a comma without a name beside it; give variants"),
+        (
+            "imdn-x4,imdn-x4",
+            "--models was given imdn-x4 twice; name each once, or as VARIANT=WEIGHTS with other weights.",
+        ),
+    ):
+        ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", given, "-o", tmp_path / "s.png")
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert told in ran.err
 
 
 def test_a_caption_names_the_figures():

@@ -91,12 +91,16 @@ def test_an_unknown_format_has_its_sentence(cells):
     ],
 )
 def test_the_best_of_a_scale_is_bold_and_the_second_underlined_in_every_format(cells, format, best, second):
-    figures = iter((300.0, 100.0, 200.0, 100.0))
-    made = [replace(c, scale=2, measured=next(figures), uncounted=()) if c.column == "flops_g" else c for c in cells]
-    made = [replace(c, scale=2) for c in made]
+    figures = {AWKWARD: 333.0, "Plain": 111.0, "Third": 222.0}
+    made = [
+        replace(c, measured=figures[c.method], uncounted=()) if (c.column, c.scale) == ("flops_g", 3) else c
+        for c in cells
+    ]
     text = report.render(MADE, made, format)
-    assert [best.format(f"{v:.2f}") in text for v in (100, 200, 300)] == [True, False, False]
-    assert [second.format(f"{v:.2f}") in text for v in (100, 200, 300)] == [False, True, False]
+    assert [best.format(f"{v:.2f}") in text for v in (111, 222, 333)] == [True, False, False]
+    assert [second.format(f"{v:.2f}") in text for v in (111, 222, 333)] == [False, True, False]
+    left_out = [replace(c, uncounted=("scan",)) if c.measured == 111 else c for c in made]  # an incomplete count
+    assert best.format("222.00") in report.render(MADE, left_out, format)
 
 
 # --- JSON and CSV
