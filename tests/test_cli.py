@@ -13,6 +13,7 @@ import tomllib
 import pytest
 
 from workbench import execute, judge, models, papers, probes, protocols, report, store
+from workbench.cli.options import NARROWEST, spread
 from workbench.spec import UserError
 
 FIELDS = {"variant", "protocol", "probe", "unit", "values", "status", "reason", "recorded_at", "machine"}
@@ -79,7 +80,10 @@ MISTAKES = {
         ("table", "esc-table2", "--format", "pdf"), "No format 'pdf'.", "Known: md, csv, tex, html, json."
     ),
     "an unknown command": (("mesure", "esc-x4"), "No such command 'mesure'.", "See: workbench --help"),
-    "an unknown option": (("measure", "esc-x4", "--fast"), "No such option: --fast (Possible options: --apart, --data). ", "See: workbench measure --help"),
+    "an unknown option": (
+        ("measure", "esc-x4", "--fast"), "No such option: --fast (Possible options: --apart, --data). ",
+        "See: workbench measure --help",
+    ),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
     "no argument of a table": (("table",), "Missing argument 'ID'.", "See: workbench table --help"),
     "an option of another command": (
@@ -540,3 +544,27 @@ def test_the_installed_command_is_the_module(root):
     scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"workbench": "workbench.__main__:main"}
     assert callable(importlib.import_module("workbench.__main__").main)
+
+
+# --- lists
+
+
+def test_a_narrow_terminal_gets_narrow_columns(workbench, monkeypatch):
+    wide = workbench("protocols").out
+    assert max(map(len, wide.splitlines())) > 80
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = workbench("protocols").out
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "".join(narrow.split()).count("height") == "".join(wide.split()).count("height")
+    monkeypatch.setenv("COLUMNS", "5")
+    assert max(map(len, workbench("protocols").out.splitlines())) <= 2 * NARROWEST + 2
+
+
+def test_a_glob_of_names_is_spread_and_a_name_that_is_typed_twice_is_meant_twice():
+    assert spread(["imdn-x4", "imdn-x*", "esc-x4", "esc-x4"]) == [
+        "imdn-x4", "imdn-x2", "imdn-x3", "esc-x4", "esc-x4",
+    ]  # fmt: skip
+    assert spread(["./net*.py:Net-x4"]) == ["./net*.py:Net-x4"]
+    with pytest.raises(UserError, match=r"^No variant 'xyz\*'"):
+        spread(["xyz*"])

@@ -67,7 +67,8 @@ def _downloaded(entry: Published, url: str, home: Path) -> Path:
     except urllib.error.HTTPError as error:
         raise UserError(f"{url} was refused: {error.code} {error.reason}. Visit {entry.page} instead.") from None
     except (OSError, http.client.HTTPException) as error:
-        why = str(getattr(error, "reason", error)).rstrip(".")
+        inner = getattr(error, "reason", error)
+        why = str(getattr(inner, "strerror", None) or inner).rstrip(".")
         again = f"{part.stat().st_size:,} bytes are kept; the same command goes on" if part.exists() else "Try again"
         raise UserError(f"{url} could not be fetched: {why}. {again}. {_by_hand(entry)}") from None
 
