@@ -60,9 +60,9 @@ def _drawn(strip: Strip) -> Any:
     told = f"{strip.name}, x{strip.scale}. PSNR (dB) / SSIM on Y, of the whole image"
     below = textwrap.wrap(told, int(CHARACTERS * HEIGHT * aspect[0]))
     more = LINE * max(0, len(below) - 2)
-    size = (HEIGHT * sum(aspect) + 0.08 * columns, (HEIGHT + 0.42) * rows + 0.2 + more)
+    size = (HEIGHT * sum(aspect) + 0.08 * columns, (HEIGHT + 0.42) * rows + 0.3 + more)
     figure = pyplot.figure(
-        figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+        figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.1, wspace=0.01, hspace=0.01)
     )
     grid = figure.add_gridspec(rows, columns + 1, width_ratios=aspect)
     whole = figure.add_subplot(grid[:, 0])
