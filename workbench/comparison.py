@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench import environment, execute, machine, models, protocols, timing, turns
-from workbench.forecast import words
+from workbench.forecast import of_rounds
 from workbench.passing import Say, unheard
 from workbench.spec import Protocol, UserError, Variant
 from workbench.timing import Clock, Sample, Warmup
@@ -196,10 +196,7 @@ def compare(
     with ExitStack() as stack:
         stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
-        runs = []
-        for entrant in entrants:
-            say(f"building {entrant.name}")
-            runs.append(_run(entrant, way, clock))
+        runs = [_run(entrant, way, clock, say) for entrant in entrants]
         watch.begin(settings["threads"])
         rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say)
         state = watch.end()
@@ -225,8 +222,9 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
     return entrants, pairs
 
 
-def _run(variant: Variant, protocol: Protocol, clock: Clock) -> Callable[[], Sample]:
+def _run(variant: Variant, protocol: Protocol, clock: Clock, say: Say) -> Callable[[], Sample]:
     """A network on its device, as a run that is timed; an output that is not finite is refused."""
+    say(f"building {variant.name}")
     model, x = execute.real(variant, protocol)
     call = timing.prepared(model, x, protocol.execution)
     try:
@@ -273,7 +271,7 @@ def play(
         times = {i: runs[i]().seconds for i in turns}
         order.append(turns)
         seconds.append(tuple(times[i] for i in range(len(runs))))
-        say(_so_far(len(seconds), (clock() - begun) / len(seconds), begun - start, budget))
+        say(of_rounds(len(seconds), (clock() - begun) / len(seconds), begun - start, budget, timing.FLOOR))
         if len(seconds) == look:
             if all(_narrow(seconds, a, b, precision) for a, b in pairs):
                 ended = "precise"
@@ -283,14 +281,6 @@ def play(
             ended = "budget"
             break
     return Rounds(tuple(seconds), tuple(order), tuple(warmup), ended, clock() - start)
-
-
-def _so_far(rounds: int, each: float, before: float, budget: float) -> str:
-    """`round 3, 12.0 s each: about 1 min more at most`; the least number of rounds may be over the budget."""
-    spent = before + rounds * each
-    more = max(budget - spent, (timing.FLOOR - rounds) * each, 0)
-    over = f", over the budget, since {timing.FLOOR} rounds are the least" if spent + more > budget + each else ""
-    return f"round {rounds}, {each:.2g} s each: about {words(more)} more at most{over}"
 
 
 def _narrow(seconds: Sequence[Sequence[float]], a: int, b: int, precision: float) -> bool:

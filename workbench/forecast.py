@@ -51,6 +51,14 @@ class Forecast:
         return f"{'about' if len(known) == len(guesses) else 'at least'} {words(sum(known) / self._hands)}"
 
 
+def of_rounds(played: int, each: float, before: float, budget: float, least: int) -> str:
+    """`round 3, 12 s each: about 1 min more at most`; the least number of rounds may be over the budget, in seconds."""
+    spent = before + played * each
+    more = max(budget - spent, (least - played) * each, 0)
+    over = f", over the budget, since {least} rounds are the least" if spent + more > budget + each else ""
+    return f"round {played}, {each:.2g} s each: about {words(more)} more at most{over}"
+
+
 def words(seconds: float) -> str:
     """A length of time as roughly as it is known."""
     if seconds < 90:
