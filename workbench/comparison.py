@@ -196,7 +196,10 @@ def compare(
     with ExitStack() as stack:
         stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
-        runs = [_run(entrant, way, clock, say) for entrant in entrants]
+        runs = []
+        for entrant in entrants:
+            say(f"building {entrant.name}")
+            runs.append(_run(entrant, way, clock))
         watch.begin(settings["threads"])
         rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say)
         state = watch.end()
@@ -222,9 +225,8 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
     return entrants, pairs
 
 
-def _run(variant: Variant, protocol: Protocol, clock: Clock, say: Say) -> Callable[[], Sample]:
+def _run(variant: Variant, protocol: Protocol, clock: Clock) -> Callable[[], Sample]:
     """A network on its device, as a run that is timed; an output that is not finite is refused."""
-    say(f"building {variant.name}")
     model, x = execute.real(variant, protocol)
     call = timing.prepared(model, x, protocol.execution)
     try:
