@@ -14,6 +14,7 @@ def test_a_terminal_keeps_no_line(monkeypatch, capsys):
 
 
 def test_a_log_hears_nothing_of_what_is_quick_and_a_line_now_and_then_of_the_rest(monkeypatch, capsys):
+    monkeypatch.setattr(passing, "PATIENCE", 5.0)
     now = iter([0.0, 1.0, 5.0, 5.0, 9.9, 10.5, 10.5])
     monkeypatch.setattr(passing.time, "monotonic", lambda: next(now))
     with passing.passing() as say:

@@ -25,8 +25,6 @@ class UserError(Exception):
 def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> UserError:
     """The sentence for a name that does not exist, with the nearest names that do."""
     known = list(known)
-    if asked == "":
-        return UserError(f"The name of the {noun} is empty; give one. List them: {listing}")
     near = difflib.get_close_matches(str(asked).lower().replace("_", "-"), known, n=3, cutoff=0.5)
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
