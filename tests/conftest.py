@@ -15,7 +15,7 @@ import torch
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.figure import Figure
 
-from workbench import cli, execute, models, probes, protocols, store, turns
+from workbench import cli, execute, models, passing, probes, protocols, store, turns
 from workbench.spec import Record
 
 torch.set_num_threads(1)  # as the golden arrays were made: ELAN's std10 ones turn on the order of a sum
@@ -28,6 +28,12 @@ EXAMPLE = Path(__file__).parent / "records"
 def turns_of_our_own(tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test waits for what somebody else measures on this machine."""
     turns.PLACE = tmp_path_factory.mktemp("turns")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_in_passing() -> None:
+    """However slow a test's machine is, no line says what it is at."""
+    passing.PATIENCE = float("inf")
 
 
 @contextmanager

@@ -93,6 +93,21 @@ def test_the_text_has_totals_and_aligned_tables(tiny):
     assert len({line.index("memory") for line in lines[head + 1 : head + 4]}) == 1
 
 
+def test_rates_that_were_measured_give_no_bound():
+    ours = apart(device=replace(TOY, name="cpu"))
+    lines = report.text(ours, None, 3).splitlines()
+    assert lines[2] == (
+        "about 827.60 s, 0% of it calls; an estimate and no bound, from rates that this CPU had just now beside "
+        "whatever else ran; the network itself was not timed"
+    )
+    assert [line for line in lines if "time ~" in line]
+    assert not [line for line in lines if "at least" in line or ">=" in line]
+    drawn = report.draw(ours, None, 3)
+    told = " ".join([drawn.get_suptitle(), *(a.get_ylabel() for a in drawn.axes)])
+    assert "about 827.60 s (an estimate from measured rates)" in told
+    assert "at " not in told
+
+
 def test_a_host_bound_network_is_told_so(tiny):
     assert "host" not in report.text(tiny, None, 3)
     busy = replace(tiny, host_calls=7, host_bytes=2**30, host_seconds=9000.0)
@@ -224,6 +239,4 @@ def test_a_picture_that_cannot_be_written_has_its_sentence(workbench, tmp_path):
     folder.mkdir()
     ran = workbench("trace", "esc-fp-x4", "--picture", folder)
     assert (ran.code, ran.out) == (2, "")
-    assert ran.err == (
-        f"workbench: Cannot write {folder}: Is a directory. Name a writable folder with --results, or another file.\n"
-    )
+    assert ran.err == (f"workbench: Cannot write {folder}: Is a directory. Name a writable folder with --picture.\n")

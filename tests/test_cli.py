@@ -13,6 +13,7 @@ import tomllib
 import pytest
 
 from workbench import environment, execute, judge, models, papers, probes, protocols, report, store
+from workbench.cli.options import NARROWEST, spread
 from workbench.spec import UserError
 
 FIELDS = {"variant", "protocol", "probe", "unit", "values", "status", "reason", "recorded_at", "machine"}
@@ -48,8 +49,17 @@ MISTAKES = {
     "two modifiers at odds": (
         ("measure", "esc-x4", "--protocol", "esc+sdpa+flex"), "+sdpa and +flex both set 'attention'", "keep one",
     ),
+    "a plus with nothing behind it": (
+        ("measure", "esc-x4", "--protocol", "esc+"), "Protocol 'esc+' has a + without a modifier", "such as esc+ceil.",
+    ),
     "nothing to explain": (("explain",), "Explain what?", "--variant NAME with a figure"),
-    "a table and a variant": (("explain", "esc-table2", "--variant", "esc-x4"), "Explain what?", "Give a table"),
+    "a table and a variant": (
+        ("explain", "esc-table2", "--variant", "esc-x4"), "The table esc-table2 and --variant esc-x4 ask for two",
+        "cells of a table are named by --cell",
+    ),
+    "a figure without its unit": (
+        ("explain", "--variant", "esc-x4", "--macs", "40.9"), "The figure '40.9' has no unit", "as in 40.9G or 40.9K.",
+    ),
     "a variant without a figure": (("explain", "--variant", "esc-x4"), "For --variant esc-x4", "--macs 244.2G"),
     "an unparsable figure": (
         ("explain", "--variant", "esc-x4", "--macs", "about 3"), "The figure 'about 3' cannot be read", "244.2G, 772K",
@@ -76,6 +86,9 @@ MISTAKES = {
     "a part of a name": (("weights", "fetch", "imdn"), "Did you mean 'imdn-x2-div2k' or ", "workbench weights list"),
     "no argument": (("measure",), "Missing argument 'NAME|GLOB...'.", "See: workbench measure --help"),
     "no argument of a table": (("table",), "Missing argument 'ID|FILE.toml'.", "See: workbench table --help"),
+    "an option of another command": (
+        ("variants", "--records", "x"), "No such option: --records. ", "See: workbench variants --help",
+    ),
     "an option without its value": (("measure", "esc-x4", "--probe"), "'--probe' requires an argument", "--help"),
     "a timeout that is no number": (("measure", "esc-x4", "--timeout", "soon"), "'--timeout'", "measure --help"),
     **{
@@ -85,14 +98,21 @@ MISTAKES = {
         for given, told in (("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("1e12", "1e+12"))
     },
     **{
-        f"an empty folder {shlex.join(words)}": (words, f"{words[-2]} was given an empty path", "or leave --re")
+        f"an empty word, {shlex.join(words)}": (
+            words, f"There is an empty word after {words[-1] or words[-2]}, as from a shell's", "or leave it and its",
+        )
         for words in (
-            ("measure", "esc-x4", "--records", ""), ("table", "esc-table2", "--records", ""),
-            ("doctor", "--records", ""), ("reproduce", "--records", ""), ("reproduce", "--quick", "--results", ""),
+            ("measure", "esc-x4", "--records", ""), ("reproduce", "--quick", "--results", ""), ("audit", ""),
+            ("upscale", "a.png", "--model", "imdn-x4", "-o", ""), ("data", "add", "x", ""), ("measure", "--records="),
+            ("table", "esc-table2", "--format", ""), ("trace", "esc-x4", "--device", ""), ("records", "--sql", ""),
         )
     },
+    "weights that nothing reads": (
+        ("measure", "esc-x4", "--probe", "macs", "--weights", "a.pth"),
+        "--weights a.pth would be read by none of the probes that were asked for: macs.", "leave --weights out",
+    ),
     "two formats": (("table", "esc-table2", "--json", "--format", "tex"), "--json and --format tex", "give one"),
-    "an empty query": (("records", "--sql", ""), "The query '' is empty.", "Try: select * from records"),
+    "a blank query": (("records", "--sql", ";"), "The query ';' is empty.", "Try: select * from records"),
     "a bad query": (("records", "--sql", "selct"), "The query 'selct' failed: ", "table 'records': variant, protocol"),
 }  # fmt: skip
 
@@ -183,7 +203,7 @@ def test_no_word_at_all_is_a_call_for_help(workbench):
     ("command", "key", "known"),
     [
         ("variants", "name", models.VARIANTS),
-        ("protocols", "name", [*protocols.PROTOCOLS, *(f"+{m}" for m in protocols.MODIFIERS)]),
+        ("protocols", "name", [*protocols.PROTOCOLS, *(f"+{m}" for m in protocols.MODIFIERS), "+set:NAME"]),
         ("probes", "name", probes.PROBES),
         ("tables", "id", papers.TABLES),
     ],
@@ -526,3 +546,27 @@ def test_the_installed_command_is_the_module(root):
     scripts = tomllib.loads((root / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"workbench": "workbench.__main__:main"}
     assert callable(importlib.import_module("workbench.__main__").main)
+
+
+# --- lists
+
+
+def test_a_narrow_terminal_gets_narrow_columns(workbench, monkeypatch):
+    wide = workbench("protocols").out
+    assert max(map(len, wide.splitlines())) > 80
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "60")
+    narrow = workbench("protocols").out
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "".join(narrow.split()).count("height") == "".join(wide.split()).count("height")
+    monkeypatch.setenv("COLUMNS", "5")
+    assert max(map(len, workbench("protocols").out.splitlines())) <= 2 * NARROWEST + 2
+
+
+def test_a_glob_of_names_is_spread_and_a_name_that_is_typed_twice_is_meant_twice():
+    assert spread(["imdn-x4", "imdn-x*", "esc-x4", "esc-x4"]) == [
+        "imdn-x4", "imdn-x2", "imdn-x3", "esc-x4", "esc-x4",
+    ]  # fmt: skip
+    assert spread(["./net*.py:Net-x4"]) == ["./net*.py:Net-x4"]
+    with pytest.raises(UserError, match=r"^No variant 'xyz\*'"):
+        spread(["xyz*"])

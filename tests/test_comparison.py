@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench import comparison, environment, execute, protocols, timing
+from workbench import comparison, environment, execute, forecast, protocols, timing
 from workbench.comparison import Ratio, Rounds, play, ratio
 from workbench.spec import Execution, Input, Protocol, UserError
 from workbench.timing import Sample, Warmup
@@ -360,3 +360,27 @@ def test_on_a_real_gpu_a_network_is_as_fast_as_itself():
 
 def test_warm_up_is_kept_in_the_rounds(times):
     assert times("imdn-x4", "rfdn-x4").rounds.warmup[0] == Warmup(10, True, pytest.approx(1.0))
+
+
+def test_what_goes_on_is_said_and_that_the_least_number_of_rounds_is_over_the_budget():
+    now, said = [0.0], []
+
+    def run():
+        now[0] += 10.0
+        return Sample(10.0, 10.0)
+
+    rounds = comparison.play([run, run], [(0, 1)], 1e-9, 60.0, np.random.default_rng(0), lambda: now[0], said.append)
+    assert said[:2] == ["warming up the 2 networks: 1", "warming up the 2 networks: 2"]
+    assert said[2] == ("round 1, 20 s each: about 2 min more at most, over the budget, since 8 rounds are the least")
+    assert said[-1] == "round 8, 20 s each: about 1 s more at most, over the budget, since 8 rounds are the least"
+    assert len(rounds.seconds) == 8
+
+
+def test_a_budget_that_is_enough_is_not_said_to_be_too_small():
+    assert forecast.of_rounds(10, 1.0, 5.0, 60.0, 8) == "round 10, 1 s each: about 45 s more at most"
+
+
+def test_what_cannot_be_built_is_refused_before_anybody_waits(monkeypatch):
+    monkeypatch.setattr(comparison.turns, "turn", lambda device: pytest.fail("it waited for its turn"))
+    with pytest.raises(UserError, match="imdn-x4 has no attention implementation 'flex'"):
+        comparison.compare(["esc-x4", "imdn-x4"], protocol="steady+flex")

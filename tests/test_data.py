@@ -11,6 +11,7 @@ import zipfile
 from functools import partial
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from workbench import testsets
@@ -112,7 +113,7 @@ def test_a_mistake_has_one_sentence(workbench, tmp_path, words, told):
 
 def test_a_folder_that_takes_nothing_has_its_sentence(workbench, site, tmp_path):
     (tmp_path / "file").touch()
-    ran = workbench("data", "add", "mine", site[0], "--data", tmp_path / "file")
+    ran = workbench("data", "add", "mine", site[0], "--data", tmp_path / "file" / "home")
     assert (ran.code, ran.out) == (2, "")
     assert "Cannot write" in ran.err
     assert "Name a writable folder" in ran.err
@@ -165,7 +166,7 @@ def test_what_is_not_what_was_published_is_not_kept(site, tmp_path, sent):
 
 def test_a_server_that_is_not_there_has_its_sentence(site, tmp_path, monkeypatch):
     publish(monkeypatch, "set5", known.Source("http://127.0.0.1:1/", 0.1))
-    with pytest.raises(UserError, match=r"Cannot fetch http://127\.0\.0\.1:1/baby\.png: .*Try again"):
+    with pytest.raises(UserError, match=r"Cannot fetch http://127\.0\.0\.1:1/baby\.png: Connection refused\. Try"):
         testsets.fetch(testsets.SETS["set5"], tmp_path / "home", lambda _: None)
 
 
@@ -186,3 +187,26 @@ def test_an_archive_is_unpacked_without_its_folders(site, tmp_path, monkeypatch)
 def test_what_has_no_lasting_address_is_not_fetched(tmp_path):
     with pytest.raises(UserError, match=r"B100 has no address that lasts, .*bsds/ \(the 100 images of the folder"):
         testsets.fetch(testsets.SETS["b100"], tmp_path, lambda _: None)
+
+
+def test_a_sentence_has_one_full_stop(workbench, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    PIL.Image.new("RGB", (32, 32)).save(folder / "a.png")
+    (folder / "b.png").write_bytes(b"none")
+    ran = workbench("data", "add", "mine", folder, "--data", tmp_path / "home")
+    assert ran.code == 0
+    assert ".." not in ran.out.replace(str(folder), "")
+    assert ran.out.endswith(f". {folder}\n")
+
+
+def test_a_file_is_no_folder_of_test_sets(workbench, tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    for words in (("data", "list"), ("weights", "list"), ("doctor",)):
+        ran = workbench(*words, "--data", file)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.err == (
+            f"workbench: --data was given {file}, which is a file; name a folder, or leave --data out for the "
+            "default.\n"
+        )

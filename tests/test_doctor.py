@@ -5,18 +5,20 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
-from workbench import doctor, environment, machine, nvml, store
+from workbench import doctor, environment, machine, nvml, store, testsets
 
 
 def test_everything_a_measurement_depends_on_is_looked_at(workbench, tmp_path):
-    read = json.loads(workbench("doctor", "--json", "--records", tmp_path).out)
+    read = json.loads(workbench("doctor", "--json", "--records", tmp_path, "--data", tmp_path).out)
     seen = {f["what"]: f for f in read}
     assert seen.keys() == {
-        "Python", "pins", "torch", "GPU", "processor", "timing", "energy", "commit", "records", "notebooks", "probes",
+        "Python", "pins", "torch", "GPU", "processor", "timing", "energy", "commit", "records", "test sets", "weights",
+        "notebooks", "probes",
     }  # fmt: skip
     for finding in read:
-        assert finding["state"] in ("ok", "limited", "missing")
+        assert finding["state"] in ("ok", "limited", "missing", "none yet")
         assert finding["found"]
         assert finding["advice"] or finding["state"] == "ok"
     assert (seen["Python"]["state"], seen["torch"]["state"], seen["records"]["state"]) == ("ok", "ok", "ok")
@@ -24,13 +26,15 @@ def test_everything_a_measurement_depends_on_is_looked_at(workbench, tmp_path):
 
 
 def test_people_get_a_line_for_each_finding(workbench, tmp_path):
-    assert len(workbench("doctor", "--records", tmp_path).out.splitlines()) == 1 + len(doctor.examine(tmp_path))
+    assert len(workbench("doctor", "--records", tmp_path, "--data", tmp_path).out.splitlines()) == 1 + len(
+        doctor.examine(tmp_path, tmp_path)
+    )
 
 
 @pytest.fixture
 def findings(tmp_path):
-    def examine(folder=tmp_path):
-        return {f.what: f for f in doctor.examine(folder)}
+    def examine(folder=tmp_path, home=tmp_path / "home"):
+        return {f.what: f for f in doctor.examine(folder, home)}
 
     return examine
 
@@ -178,3 +182,29 @@ def test_versions_other_than_the_pins_are_named(findings, monkeypatch, tmp_path)
     assert seen.state == "limited"
     assert seen.found.startswith("pandas ")
     assert seen.found.endswith(" instead of 0.1")
+
+
+def test_test_sets_and_weights_of_a_user_s_folder_are_named(findings, tmp_path):
+    seen = findings()
+    assert [(seen[what].state, seen[what].found.split(" in ")[0]) for what in ("test sets", "weights")] == [
+        ("none yet", "none registered"), ("none yet", "none"),
+    ]  # fmt: skip
+    assert "workbench data add" in seen["test sets"].advice
+    assert "workbench weights add" in seen["weights"].advice
+    images, home = tmp_path / "images", tmp_path / "home"
+    images.mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (32, 32)).save(images / f"{name}.png")
+    testsets.add("mine", images, home)
+    note = {"name": "some-x4", "trained_on": "DIV2K", "sha256": "ab", "file": "f", "variants": [], "pixels": None}
+    (home / "weights").mkdir()
+    (home / "weights" / "ab.json").write_text(json.dumps(note))
+    seen = findings()
+    assert (seen["test sets"].state, seen["test sets"].found) == ("ok", f"mine in {home}")
+    assert (seen["weights"].state, seen["weights"].advice) == ("limited", "add it again, its file is gone: some-x4")
+    (home / "weights" / "ab.pth").touch()
+    assert (findings()["weights"].state, findings()["weights"].found) == ("ok", f"some-x4 in {home}")
+    (images / "a.png").unlink()
+    seen = findings()["test sets"]
+    assert (seen.state, seen.found) == ("limited", f"mine (incomplete) in {home}")
+    assert seen.advice.startswith("first: mine: 1 of 2 images; gone or changed since: a")

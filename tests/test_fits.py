@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workbench import fits
+from workbench import fits, planner
 from workbench.protocols import find
 from workbench.spec import UserError
 
@@ -40,13 +40,13 @@ def small(bytes_):
 @pytest.fixture(scope="module")
 def carn():
     """No window, so no step: its memory follows the pixels."""
-    return fits.Planner("carn-x4", ESC)
+    return planner.Planner("carn-x4", ESC)
 
 
 @pytest.fixture(scope="module")
 def esc_fp():
     """Windows of 32."""
-    return fits.Planner("esc-fp-x4", ESC)
+    return planner.Planner("esc-fp-x4", ESC)
 
 
 def test_one_pixel_more_does_not_fit(carn):
@@ -73,16 +73,47 @@ def test_an_aspect_is_kept(carn):
 
 
 def test_the_shortest_side_is_the_network_s_own_and_named_where_nothing_fits():
-    planner = fits.Planner("rfdn-x4", ESC)
-    assert planner.least == 15
+    planned = planner.Planner("rfdn-x4", ESC)
+    assert planned.least == 15
     with pytest.raises(UserError, match=r"each side needs at least 15 pixels"):
-        planner.look(14, 40)
+        planned.look(14, 40)
     with pytest.raises(UserError) as told:
-        fits.largest(planner, small(10**6))
+        fits.largest(planned, small(10**6))
     assert str(told.value).startswith(
         "rfdn-x4 does not fit into 1 MB under esc: the smallest input, 15x15 pixels, is planned to need "
     )
     assert str(told.value).endswith(" MB. Give more with --gpu.")
+
+
+@pytest.mark.parametrize("guess", [1, 16, 40, 97, 300])
+@pytest.mark.parametrize("least", [1, 15])
+def test_the_edge_is_found_from_any_guess(guess, least):
+    for last in (*range(least, least + 40), 447, 448, 449):
+        assert fits._edge(lambda side, last=last: side <= last, least, guess) == (last, last + 1)
+
+
+def test_where_windows_begin_is_looked_at_first():
+    asked = []
+    assert fits._edge(lambda side: asked.append(side) or side <= 448, 192, 463) == (448, 449)
+    assert asked == [448, 464, 449]
+
+
+def test_the_least_side_is_looked_for_only_where_it_matters(carn, monkeypatch):
+    monkeypatch.setattr(planner.Planner, "least", property(lambda _: pytest.fail("it was looked for")))
+    assert fits.largest(carn, small(500 * 10**6)).whole.lr[0] > planner.STEP
+
+
+def test_every_size_that_is_walked_is_said():
+    said = []
+    planner.Planner("carn-x4", ESC, say=said.append).look(20, 30)
+    assert said == ["carn-x4 under esc: planning for 30x20 pixels"]
+
+
+def test_an_image_of_too_many_tiles_is_not_said_to_need_more_than_there_is(carn):
+    with pytest.raises(
+        UserError, match=r"^99999999x99999999 pixels would take more than 4,096 tiles for carn-x4 in 1,000"
+    ):
+        fits.image(carn, small(10**9), 99999999, 99999999, 16)
 
 
 def test_an_image_that_fits_is_not_cut(carn):
@@ -129,12 +160,12 @@ def test_tiles_that_cannot_be_have_their_sentences(carn):
 
 
 def test_beyond_patience_a_peak_is_estimated_and_the_answer_says_so(monkeypatch):
-    planner = fits.Planner("carn-x4", ESC)
-    monkeypatch.setattr(fits, "PATIENCE", 1)
-    look = planner.look(500, 700)
+    planned = planner.Planner("carn-x4", ESC)
+    monkeypatch.setattr(planner, "PATIENCE", 1)
+    look = planned.look(500, 700)
     assert not look.exact
-    planner.exact = True
-    walked = planner.look(500, 700)
+    planned.exact = True
+    walked = planned.look(500, 700)
     assert walked.exact
     assert walked.peak <= look.peak <= 1.15 * walked.peak
     assert look.macs == pytest.approx(walked.macs * (512 * 704) / (500 * 700), rel=1e-3)

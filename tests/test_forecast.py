@@ -2,7 +2,7 @@
 
 import pytest
 
-from workbench import environment, forecast
+from workbench import environment, execute, forecast, tracing
 from workbench.forecast import Forecast
 
 
@@ -73,3 +73,19 @@ def test_it_is_said_as_roughly_as_it_is_known(record, request_for):
 )
 def test_seconds_minutes_hours(seconds, words):
     assert forecast.words(seconds) == words
+
+
+def test_the_first_measurement_of_a_process_takes_no_longer_than_others(python, monkeypatch, request_for):
+    """Torch imports for over a second at the first walk: that is no part of what a measurement takes."""
+    order = []
+    monkeypatch.setattr(tracing, "ready", lambda: order.append("ready"))
+    monkeypatch.setattr(execute, "_outcome", lambda _: order.append("measured") or execute.Outcome("failed", "so"))
+    execute.measure(request_for("imdn-x4", "macs"))
+    assert order == ["ready", "measured"]
+    script = (
+        "import sys, torch; from workbench import models, tracing; from workbench.models import imdn\n"
+        "tracing.ready(); before = set(sys.modules)\n"
+        "tracing.trace(models.create('imdn-x4', 'meta'), torch.empty(1, 3, 8, 8, device='meta'))\n"
+        "print(sorted(m for m in sys.modules.keys() - before if m.startswith(('torch', 'sympy'))))"
+    )
+    assert python(script).out == "[]\n"

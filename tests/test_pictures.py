@@ -84,8 +84,8 @@ def test_json_names_every_picture(workbench, image, tmp_path):
         "upscale", image(), tmp_path / "none.png", "--model", "imdn-x2", "-o", tmp_path / "big", "--json"
     )  # fmt: skip
     good, bad = json.loads(ran.out)
-    assert (good["size"], good["tiles"], good["why"]) == ([48, 64], None, None)
-    assert bad["size"] is None
+    assert (good["width"], good["height"], good["tiles"], good["why"]) == (64, 48, None, None)
+    assert (bad["width"], bad["height"]) == (None, None)
     assert "No such file" in bad["why"]
 
 
@@ -181,8 +181,16 @@ def test_what_is_no_picture_is_refused_before_anything_is_read(workbench, tmp_pa
     ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", "imdn-x4", "-o", tmp_path / "s.pdf")
     assert (ran.code, ran.err.count("\n")) == (2, 1)
     assert "give a file that ends in .png or .svg." in ran.err
-    ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", ",", "-o", tmp_path / "s.png")
-    assert "--models was given ','; give variants with commas between" in ran.err
+    for given, told in (
+        ("imdn-x4,,", "--models was given 'imdn-x4,,', which has a comma without a name beside it; give variants"),
+        (
+            "imdn-x4,imdn-x4",
+            "--models was given imdn-x4 twice; name each once, or as VARIANT=WEIGHTS with other weights.",
+        ),
+    ):
+        ran = workbench("crops", "none.png", "--region", "0,0,9,9", "--models", given, "-o", tmp_path / "s.png")
+        assert (ran.code, ran.err.count("\n")) == (2, 1)
+        assert told in ran.err
 
 
 def test_a_caption_names_the_figures():
@@ -190,6 +198,18 @@ def test_a_caption_names_the_figures():
     assert (
         strips.caption(crops.Panel("imdn-x4", "w", np.zeros((1, 1, 3)), 23.456, 0.71231)) == "imdn-x4\n23.46 / 0.7123"
     )
+
+
+@pytest.mark.parametrize(("height", "width"), [(60, 60), (60, 120), (120, 60)])
+def test_no_caption_reaches_beyond_the_picture(tmp_path, height, width):
+    picture = np.zeros((height, width, 3), np.uint8)
+    panels = tuple(crops.Panel(n, "", picture[:16, :16], 23.4, 0.7) for n in ("bicubic", "imdn-x4"))
+    strip = crops.Strip("a-name-of-some-length.png", 4, picture, (0, 0, 16, 16), panels)
+    strips.write(strip, tmp_path / "strip.png")
+    drawn = np.asarray(Image.open(tmp_path / "strip.png").convert("L"))
+    below = drawn[int(0.8 * len(drawn)) :]
+    assert below.min() < 128  # captions are there
+    assert min(below[-1].min(), below[:, 0].min(), below[:, -1].min()) == 255
 
 
 def test_a_strip_is_not_drawn_over_the_picture_that_it_is_of(workbench, image):

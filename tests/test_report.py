@@ -84,6 +84,27 @@ def test_an_unknown_format_has_its_sentence(cells):
     assert str(told.value) == "No format 'pdf'. Known: md, csv, tex, html, json."
 
 
+@pytest.mark.parametrize(
+    ("format", "best", "second"),
+    [
+        ("md", "**{}**", "<ins>{}</ins>"),
+        ("html", "<b>{}</b>", "<u>{}</u>"),
+        ("tex", r"\textbf{{{}}}", r"\underline{{{}}}"),
+    ],
+)
+def test_the_best_of_a_scale_is_bold_and_the_second_underlined_in_every_format(cells, format, best, second):
+    figures = {AWKWARD: 333.0, "Plain": 111.0, "Third": 222.0}
+    made = [
+        replace(c, measured=figures[c.method], uncounted=()) if (c.column, c.scale) == ("flops_g", 3) else c
+        for c in cells
+    ]
+    text = report.render(MADE, made, format)
+    assert [best.format(f"{v:.2f}") in text for v in (111, 222, 333)] == [True, False, False]
+    assert [second.format(f"{v:.2f}") in text for v in (111, 222, 333)] == [False, True, False]
+    left_out = [replace(c, uncounted=("scan",)) if c.measured == 111 else c for c in made]  # an incomplete count
+    assert best.format("222.00") in report.render(MADE, left_out, format)
+
+
 # --- JSON and CSV
 
 
@@ -133,7 +154,7 @@ def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
     assert all(re.fullmatch(r" -+:? ", rule) for rule in entries(lines[1]))
     assert judge.summary(MADE, cells) in text
     shown = [e.strip() for e in entries(lines[2])]
-    assert shown[1:6] == ["x2", "592.0", "591.98", "0", "reproduced"]
+    assert shown[1:6] == ["x2", "592.0", "**591.98**", "0", "reproduced"]
     assert "\\|" in shown[0]
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from workbench import fits, models, protocols
+from workbench import fits, models, planner, protocols
 from workbench.spec import Quality, UserError
 from workbench.upscaling import SURE, Upscaler, starts
 from workbench.weights import Weights
@@ -136,7 +136,7 @@ def test_memory_cuts_what_would_not_fit_and_the_picture_says_so(upscaler, monkey
 
     def image(planner, room, height, width, overlap):
         asked.append((planner.variant.name, planner.protocol.build.forward, room.free, height, width))
-        look = fits.Look((8, 10), 1, 1, True)
+        look = planner.Look((8, 10), 1, 1, True)
         return fits.Answer("imdn-x2", "", room, look, (1, 1), False, None, fits.Tiles(look, 2, 1, overlap, 0.0), 1)
 
     monkeypatch.setattr(fits, "image", image)
@@ -150,10 +150,10 @@ def test_memory_cuts_what_would_not_fit_and_the_picture_says_so(upscaler, monkey
 
 
 def test_a_real_plan_cuts_a_real_image():
-    planner = fits.Planner("rfdn-x2", protocols.find("fvcore+lean"))
-    peak = planner.look(96, 96).peak
+    planned = planner.Planner("rfdn-x2", protocols.find("fvcore+lean"))
+    peak = planned.look(96, 96).peak
     assert peak < 96 * 96 * SURE
-    answer = fits.image(planner, fits.Room(peak - 1, 0), 96, 96, 24)
+    answer = fits.image(planned, fits.Room(peak - 1, 0), 96, 96, 24)
     assert answer.tiles is not None
     assert max(answer.tiles.tile.lr) <= 96
 

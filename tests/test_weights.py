@@ -273,12 +273,36 @@ def test_a_download_is_checked_kept_and_not_made_twice(server, checkpoint, liste
 def test_a_download_that_is_cut_off_is_gone_on_with(server, listed, tmp_path, ranges):
     listed(url=server.url)
     server.cut = 100_000
-    with pytest.raises(UserError, match=r"could not be fetched: .*100,000 bytes are kept; the same command goes on\."):
+    with pytest.raises(
+        UserError, match=r"could not be fetched: .*100,000 bytes are kept; the same command goes on\. They"
+    ):
         fetching.fetch("rfdn-x2-mine", tmp_path)
     server.cut, server.ranges = None, ranges  # a server without ranges sends all of it again
     assert fetching.fetch("rfdn-x2-mine", tmp_path).path.read_bytes() == server.content
     assert server.asked == [None, "bytes=100000-"]
     assert left(tmp_path) == [".json", ".pth"]
+
+
+def test_one_that_cannot_be_fetched_is_told_with_what_to_do_and_the_next_is_fetched(
+    workbench, server, listed, tmp_path
+):
+    listed(url=server.url)
+    page = next(name for name, entry in weights.WEIGHTS.items() if entry.url is None)
+    ran = workbench("weights", "fetch", page, "rfdn-x2-mine", "--data", tmp_path)
+    assert ran.code == 2
+    assert ran.err.startswith(f"workbench: {page} is on a page that no program can fetch from. They are published at ")
+    assert ran.out.startswith("rfdn-x2-mine")
+    assert workbench("weights", "fetch", "rfdn-x2-mine", "rfdn-x9", "--data", tmp_path).out == ""  # names come first
+
+
+def test_without_a_network_it_says_why_and_how_else(listed, tmp_path, monkeypatch):
+    listed(url="http://127.0.0.1:1/mine.pth")
+    with pytest.raises(UserError) as told:
+        fetching.fetch("rfdn-x2-mine", tmp_path)
+    assert str(told.value).startswith(
+        "http://127.0.0.1:1/mine.pth could not be fetched: Connection refused. Try again. They are published at "
+    )
+    assert str(told.value).endswith("download them there, then: workbench weights add FILE --published rfdn-x2-mine")
 
 
 def test_a_file_that_was_replaced_meanwhile_is_not_patched_together(server, listed, tmp_path):
@@ -316,7 +340,7 @@ def test_a_refusal_names_the_page(server, listed, tmp_path):
 
 def test_what_only_a_page_has_is_not_guessed_at(tmp_path, listed):
     listed()
-    with pytest.raises(UserError, match=r"no program can fetch from: https://page as mine\.pth\. Download it there"):
+    with pytest.raises(UserError, match=r"fetch from\. They are published at https://page as mine\.pth; download"):
         fetching.fetch("rfdn-x2-mine", tmp_path)
     with pytest.raises(UserError, match="No published weights 'imdn'"):
         fetching.fetch("imdn", tmp_path)

@@ -88,7 +88,7 @@ def dissect(variant: str | Variant, protocol: str = "esc", device: str | None = 
     way, found = protocols.find(protocol), models.find(variant)
     if depth < 1:
         raise UserError(f"--depth was given {depth}; modules are told apart by at least 1 name of their path.")
-    at = devices.find(device or way.bound.device)
+    at = devices.find(way.bound.device if device is None else device)
     import torch
 
     from workbench.tracing import traced

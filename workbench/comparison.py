@@ -13,6 +13,8 @@ from typing import Any, Literal
 import numpy as np
 
 from workbench import environment, execute, machine, models, protocols, timing, turns
+from workbench.forecast import of_rounds
+from workbench.passing import Say, unheard
 from workbench.spec import Protocol, UserError, Variant
 from workbench.timing import Clock, Sample, Warmup
 
@@ -179,6 +181,7 @@ def compare(
     precision: float = 0.02,
     budget: float = 120.0,
     clock: Clock = time.perf_counter,
+    say: Say = unheard,
 ) -> Comparison:
     """Time networks in turns in this process: the first against each other one, or each against `vs`.
 
@@ -191,13 +194,18 @@ def compare(
     entrants, pairs = _matched([models.find(n) for n in names], None if vs is None else models.find(vs))
     way, seed = protocols.find(protocol), secrets.randbits(64)
     watch = machine.Watch(way.execution.device)
-    timing.device(way.execution)  # refused before the first network is built
+    timing.device(way.execution)  # refused before the first network is built, and what cannot be built before it waits
+    for entrant in entrants:
+        execute.check(entrant, way)
     with ExitStack() as stack:
         stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
-        runs = [_run(entrant, way, clock) for entrant in entrants]
+        runs = []
+        for entrant in entrants:
+            say(f"building {entrant.name}")
+            runs.append(_run(entrant, way, clock))
         watch.begin(settings["threads"])
-        rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock)
+        rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say)
         state = watch.end()
     ratios = tuple(ratio(rounds, entrants[a].name, entrants[b].name, a, b) for a, b in pairs)
     device = _device(way.execution.device)
@@ -248,6 +256,7 @@ def play(
     budget: float,
     generator: np.random.Generator,
     clock: Clock = time.perf_counter,
+    say: Say = unheard,
 ) -> Rounds:
     """Rounds of one run each, in random order, until each pair's interval is narrow enough or the time is spent.
 
@@ -255,7 +264,11 @@ def play(
     in their ratio. Warm-up takes a quarter of the budget at most. At least `timing.FLOOR` rounds are played.
     """
     start = clock()
-    warmup = tuple(timing.warm(run, 0, budget / 4 / len(runs), clock) for run in runs)
+    warmup = []
+    for number, run in enumerate(runs, start=1):
+        say(f"warming up the {len(runs)} networks: {number}")
+        warmup.append(timing.warm(run, 0, budget / 4 / len(runs), clock))
+    begun = clock()
     seconds, order = list[tuple[float, ...]](), list[tuple[int, ...]]()
     look = FIRST_LOOK
     ended: Ended = "rounds"
@@ -264,6 +277,7 @@ def play(
         times = {i: runs[i]().seconds for i in turns}
         order.append(turns)
         seconds.append(tuple(times[i] for i in range(len(runs))))
+        say(of_rounds(len(seconds), (clock() - begun) / len(seconds), begun - start, budget, timing.FLOOR))
         if len(seconds) == look:
             if all(_narrow(seconds, a, b, precision) for a, b in pairs):
                 ended = "precise"
@@ -272,7 +286,7 @@ def play(
         if len(seconds) >= timing.FLOOR and clock() - start >= budget:
             ended = "budget"
             break
-    return Rounds(tuple(seconds), tuple(order), warmup, ended, clock() - start)
+    return Rounds(tuple(seconds), tuple(order), tuple(warmup), ended, clock() - start)
 
 
 def _narrow(seconds: Sequence[Sequence[float]], a: int, b: int, precision: float) -> bool:

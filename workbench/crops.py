@@ -52,6 +52,20 @@ def region(text: str) -> tuple[int, int, int, int]:
     return x, y, width, height
 
 
+def ways(text: str) -> list[str]:
+    """The networks as typed, with commas between; each once, and none without a name."""
+    given = [name.strip() for name in text.split(",")]
+    twice = next((name for name in given if given.count(name) > 1), None)
+    if not all(given):
+        raise UserError(
+            f"--models was given {text!r}, which has a comma without a name beside it; give variants with commas "
+            "between, such as imdn-x4,carn-m-x4."
+        )
+    if twice is not None:
+        raise UserError(f"--models was given {twice} twice; name each once, or as VARIANT=WEIGHTS with other weights.")
+    return given
+
+
 def strip(path: Path, where: tuple[int, int, int, int], names: Sequence[str], home: Path) -> Strip:
     """Make the image small, and large again by bicubic and by every network, and cut the region out of each.
 

@@ -46,7 +46,12 @@ class Device:
     source: str
     """The document the rates are from."""
     launch: float = LAUNCH
-    """Seconds for each kernel; an estimate."""
+    """Seconds for each kernel; an estimate, or measured as the rates were."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether its rates are what it did here and now, and no data sheet's: then times from them are no bounds."""
+        return self.name == CPU
 
 
 DEVICES: dict[str, Device] = {

@@ -9,6 +9,9 @@ from decimal import ROUND_DOWN, ROUND_HALF_DOWN, ROUND_HALF_UP, Decimal
 
 from workbench.spec import Record, UserError
 
+LEAST = 1000
+"""Parameters and multiply-adds that any network has: fewer, without a unit, were printed in K, M, G or T."""
+
 UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -50,7 +53,13 @@ def parse(figure: str) -> tuple[str, float]:
             f"The figure {figure!r} cannot be read; write digits and, if printed so, one of K, M, G, T: 244.2G, 772K."
         )
     whole, decimals, unit = match.groups()
-    return whole.replace(",", "") + (decimals or ""), UNITS[unit.upper()]
+    digits = whole.replace(",", "") + (decimals or "")
+    if not unit and float(digits) < LEAST:
+        raise UserError(
+            f"The figure {figure!r} has no unit, and no network has so few; write the unit that it was printed in, as "
+            f"in {digits}G or {digits}K."
+        )
+    return digits, UNITS[unit.upper()]
 
 
 def search(record: Record, printed: str, factor: float) -> Search:

@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from workbench import environment, machine, models, nvml, probes, store
+from workbench import environment, machine, models, nvml, probes, store, testsets, weights
 from workbench.spec import UserError
 
 State = Literal["ok", "limited", "missing", "none yet"]
@@ -30,7 +30,7 @@ class Finding:
     advice: str
 
 
-def examine(records: Path) -> list[Finding]:
+def examine(records: Path, home: Path) -> list[Finding]:
     """Look at everything a measurement depends on."""
     return [
         _python(),
@@ -42,6 +42,8 @@ def examine(records: Path) -> list[Finding]:
         _energy(),
         _checkout(),
         _store(records),
+        _sets(home),
+        _weights(home),
         _notebooks(),
         _probes(),
     ]
@@ -175,6 +177,42 @@ def _store(folder: Path) -> Finding:
         first = contents.problems[0]
         return Finding("records", "limited", f"{told}, {len(contents.problems)} skipped", f"first: {first}")
     return Finding("records", "ok", told, "")
+
+
+def _sets(home: Path) -> Finding:
+    """Which test sets can be used."""
+    here, wrong = [], []
+    for name in testsets.names(home):
+        if name == testsets.PHOTOS or not testsets.registered(name, home):
+            continue
+        try:
+            found = testsets.find(name, home)
+        except UserError as error:
+            wrong.append(str(error))
+            continue
+        here.append(found.title if found.complete else f"{found.title} (incomplete)")
+        wrong += [] if found.complete else [f"{found.title}: {found.sentence.rstrip('.')}"]
+    told = f"{', '.join(here) or 'none registered'} in {home}"
+    if wrong:
+        return Finding("test sets", "limited", told, f"first: {wrong[0]}")
+    get = "" if here else "workbench data add NAME FOLDER; what there is: workbench data list"
+    return Finding("test sets", "ok" if here else "none yet", told, get)
+
+
+def _weights(home: Path) -> Finding:
+    """Which trained weights can be used."""
+    try:
+        held = weights.held(home)
+    except UserError as error:
+        return Finding("weights", "missing", str(error), "name another folder with --data")
+    if not held:
+        advice = "workbench weights add FILE; what is published: workbench weights list"
+        return Finding("weights", "none yet", f"none in {home}", advice)
+    names = [w.name for w in held]
+    told = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+    if gone := [w.name for w in held if not w.path.is_file()]:
+        return Finding("weights", "limited", f"{told} in {home}", f"add it again, its file is gone: {gone[0]}")
+    return Finding("weights", "ok", f"{told} in {home}", "")
 
 
 def _notebooks() -> Finding:

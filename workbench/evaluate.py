@@ -127,7 +127,8 @@ def judge(variant: str, chosen: Subject, quality: Quality) -> list[Score]:
                 ready = ahead.submit(_prepared, images[index + 1], scale, chosen.home, known)
             if isinstance(prepared, Score):
                 found[index] = prepared
-                _tell(len(found), len(images), image.name)
+                if image.pixels not in known:  # what was judged before was told before
+                    _tell(len(found), len(images), image.name)
                 continue
             original, low = prepared
             network = network or Upscaler(variant, chosen.weights, quality)

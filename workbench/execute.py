@@ -128,8 +128,12 @@ def measure(request: Request) -> Record:
     """One measurement in this process, or in one of its own if its probe wants that. What goes wrong is recorded."""
     if (request.probe.apart or request.variant.source) and not request.variant.held:
         return measure_apart(request, PATIENCE)
-    import torch  # noqa: F401  # only the first one would pay for that, and tell nothing of how long others take
+    if request.probe.real:
+        import torch  # noqa: F401
+    else:
+        from workbench import tracing
 
+        tracing.ready()  # only the first one would pay for imports, and tell nothing of how long others take
     with _turn(request):
         start = time.monotonic()
         outcome = _outcome(request)
@@ -223,6 +227,12 @@ def _run(request: Request) -> probes.Reading:
         watch.begin(settings["threads"])
         reading = request.probe.measure(model, x, request.protocol)
         return probes.Reading(reading.values, settings | reading.details | {"state": watch.end()})
+
+
+def check(variant: Variant, protocol: Protocol) -> None:
+    """Refuse a network of the catalogue that cannot be built as a protocol says, before anybody waits for it."""
+    if variant.source is None:
+        _built(variant, protocol.build, "meta")
 
 
 def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:

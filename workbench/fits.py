@@ -2,9 +2,7 @@
 
 The answers are planned (`probes/planned_memory.py`), so they hold for a card with nothing else on it. They go by what
 is allocated; a fragmented pool reserves more, which the allocator gives back when it runs short, but not always enough:
-a tight fit is not sure. A lean forward works in many small steps, so that a trace of a large input takes minutes.
-Inputs of more than `PATIENCE` operator calls are therefore estimated from smaller ones, unless exactness is asked for;
-an answer says which of the two it is.
+a tight fit is not sure.
 """
 
 from __future__ import annotations
@@ -13,38 +11,18 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
-from workbench import counted, models
-from workbench.spec import Protocol, UserError, Variant
+from workbench.planner import STEP, Look, Planner
+from workbench.spec import UserError
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-PATIENCE = 80_000
-"""Operator calls; a trace of as many takes some seconds."""
-
-STEP = 192
-"""Pixels: a side that all window sizes of the catalogue divide, so that no padding disturbs an estimate."""
-
-SMALL = (2 * STEP, 2 * STEP)
-"""An input of this size is always walked, and so is a smaller one."""
-
-LARGEST = 16 * STEP
-"""Pixels: no estimate starts from a larger square."""
-
-MARGIN = 1.05
-"""What an estimated peak is raised by: lines through small squares were up to 4.4 % low where they were checked."""
+WINDOW = 8
+"""Pixels: most windows of the catalogue have a multiple of this as their side."""
 
 DOUBT = 1.1
 """Tiles whose quick estimate is more than this times the room are not looked at."""
 
 MANY = 4096
 """More tiles than this are no answer."""
-
-GRID = 64
-"""Pixels: estimates are made for sides rounded up to this, because networks pad to whole windows."""
 
 FORWARDS = ("esc+lean", "esc")
 """What is answered for when no protocol is named: what `create` gives, and the official order of work beside it."""
@@ -85,19 +63,6 @@ class Room:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What an input of one size needs."""
-
-    lr: tuple[int, int]
-    """Height and width of the input."""
-    peak: int
-    """Planned peak, in bytes."""
-    macs: int
-    exact: bool
-    """Whether this size was traced; else it was estimated from smaller ones."""
-
-
-@dataclass(frozen=True)
 class Tiles:
     """A cut of an image into tiles of one size."""
 
@@ -128,113 +93,6 @@ class Answer:
     traces: int
 
 
-@dataclass(frozen=True)
-class _Walked:
-    """One traced size."""
-
-    look: Look
-    calls: int
-    largest: list[dict[str, Any]]
-
-
-class Planner:
-    """Peaks and multiply-adds of one network for any input size, each size walked once."""
-
-    def __init__(self, variant: str | Variant, protocol: Protocol, exact: bool = False) -> None:
-        self.variant = models.find(variant)
-        self.protocol = protocol
-        self.exact = exact
-        self._walked: dict[tuple[int, int], _Walked] = {}
-
-    @property
-    def traces(self) -> int:
-        return len(self._walked)
-
-    def look(self, height: int, width: int) -> Look:
-        """What an input of that size needs; a UserError where the network refuses it."""
-        patient = self.exact or height * width <= math.prod(SMALL) or self._calls(height, width) <= PATIENCE
-        return self._walk(height, width).look if patient else self._estimate(height, width)
-
-    @cached_property
-    def least(self) -> int:
-        """The shortest side that the network takes."""
-        low, high = 0, STEP
-        while high - low > 1:
-            middle = (low + high) // 2
-            try:
-                self._walk(middle, middle)
-                high = middle
-            except UserError:
-                low = middle
-        return high
-
-    def guess(self, height: float, width: float) -> float:
-        """A quick estimate of a peak, by the line."""
-        start, each = self._line(*self._squares())
-        return start + each * height * width
-
-    def pixels(self, room: int) -> float:
-        """The inverse of a guess."""
-        start, each = self._line(*self._squares())
-        return max(1.0, (room - start) / each)
-
-    def held(self, look: Look) -> tuple[Look, list[dict[str, Any]]]:
-        """The largest tensors at the peak and the size they are of: the largest walked one in place of an estimate."""
-        walked = self._walk(*look.lr) if look.exact else self._squares()[1]
-        return walked.look, walked.largest
-
-    def _estimate(self, height: int, width: int) -> Look:
-        squares = self._squares()
-        start, each = self._line(*squares)
-        padded = math.prod(-(-side // GRID) * GRID for side in (height, width))
-        macs = squares[1].look.macs * padded // math.prod(squares[1].look.lr)
-        return Look((height, width), math.ceil(MARGIN * (start + each * padded)), macs, exact=False)
-
-    def _squares(self) -> tuple[_Walked, _Walked]:
-        """Two walked squares that a line is drawn through: the largest that patience allows, and half of it."""
-        side = 2 * STEP
-        while side < LARGEST and self._calls(2 * side, 2 * side) <= PATIENCE:
-            side *= 2
-        return self._walk(side // 2, side // 2), self._walk(side, side)
-
-    @staticmethod
-    def _line(small: _Walked, large: _Walked) -> tuple[float, float]:
-        """Bytes at no pixel, and bytes for each."""
-        few, many = (math.prod(w.look.lr) for w in (small, large))
-        each = (large.look.peak - small.look.peak) / (many - few)
-        return small.look.peak - each * few, each
-
-    def _calls(self, height: int, width: int) -> float:
-        """About how many operator calls an input of that size takes."""
-        few, many = self._walk(STEP, STEP), self._walk(*SMALL)
-        return many.calls + (many.calls - few.calls) * (height * width - math.prod(SMALL)) / (
-            math.prod(SMALL) - STEP**2
-        )
-
-    def _walk(self, height: int, width: int) -> _Walked:
-        """Trace one size. The network is made anew for each: a lean one keeps tensors that follow from sizes."""
-        import torch
-
-        from workbench import probes
-        from workbench.tracing import traced
-
-        if (height, width) not in self._walked:
-            build, given = self.protocol.build, self.protocol.input
-
-            def walk(network: nn.Module, x: Tensor) -> _Walked:
-                planned, macs = (probes.find(p).measure(network, x, self.protocol) for p in ("planned-memory", "macs"))
-                look = Look((height, width), int(planned.values[0]), int(macs.values[0]), exact=True)
-                return _Walked(look, len(traced(network, x).calls), planned.details["largest"])
-
-            if self.variant.source:
-                self._walked[height, width] = counted.walk(self.variant, self.protocol, height, width, walk)
-            else:
-                network = models.create(self.variant, "meta", build.attention, build.forward)
-                x = torch.empty(given.batch, 3, height, width, device="meta", dtype=getattr(torch, given.dtype))
-                self._walked[height, width] = walk(network, x)
-        return self._walked[height, width]
-
-
 def largest(planner: Planner, room: Room, aspect: tuple[int, int] = (1, 1)) -> Answer:
     """The largest input of an aspect (width : height) that fits, while one pixel more on its longer side does not."""
     short, long = sorted(aspect)
@@ -246,22 +104,40 @@ def largest(planner: Planner, room: Room, aspect: tuple[int, int] = (1, 1)) -> A
     def fits(n: int) -> bool:
         return planner.look(*sides(n)).peak <= room.free
 
-    low = math.ceil(planner.least * long / short)
-    while min(sides(low)) < planner.least:
-        low += 1
-    if not fits(low):
-        raise _nothing(planner, room, sides(low))
-    low, high = _bracket(fits, low, round(math.sqrt(planner.pixels(room.free) * long / short)))
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
+    def least(side: int) -> int:
+        n = math.ceil(side * long / short)
+        while min(sides(n)) < side:
+            n += 1
+        return n
+
+    low, guess = least(STEP), round(math.sqrt(planner.pixels(room.free) * long / short))
+    if guess < low or not fits(low):  # only then it matters how little the network takes, which costs some traces
+        low = least(planner.least)
+        if not fits(low):
+            raise _nothing(planner, room, sides(low))
+    low, high = _edge(fits, low, guess)
     whole, more = planner.look(*sides(low)), planner.look(*sides(high))
     return _answer(planner, room, whole, True, more=more)
 
 
+def _edge(fits: Callable[[int], bool], least: int, guess: int) -> tuple[int, int]:
+    """The largest side that fits, and the next, which does not; `least` is known to fit.
+
+    What a network needs grows a little with each pixel and much where new windows begin, most often right after a
+    multiple of 8: so that is where is looked first.
+    """
+    low, high = _bracket(fits, least, guess)
+    while high - low > 1:
+        middle = (low + high) // 2
+        whole = middle - middle % WINDOW
+        side = low + 1 if low % WINDOW == 0 else whole if whole > low else middle
+        low, high = (side, high) if fits(side) else (low, side)
+    return low, high
+
+
 def _bracket(fits: Callable[[int], bool], least: int, guess: int) -> tuple[int, int]:
-    """Two sides, one that fits and one that does not: from a guess in steps that double."""
-    side, step = max(guess, least), 1
+    """Two sides, one that fits and one that does not: from a guess in steps that double, in whole windows."""
+    side, step = max(guess - guess % (2 * WINDOW), least), 2 * WINDOW
     if fits(side):
         while fits(side + step):
             side, step = side + step, 2 * step
@@ -291,6 +167,11 @@ def image(planner: Planner, room: Room, height: int, width: int, overlap: int) -
             extra = look.macs * rows * columns / whole.macs - 1
             return _answer(planner, room, whole, False, tiles=Tiles(look, rows, columns, overlap, extra))
     least = min(max(planner.least, overlap + 1), height), min(max(planner.least, overlap + 1), width)
+    if planner.look(*least).peak <= room.free:
+        raise UserError(
+            f"{width}x{height} pixels would take more than {MANY:,} tiles for {planner.variant.name} in "
+            f"{room.free / 1e6:,.0f} MB under {planner.protocol.name}. Give more with --gpu, or less with --overlap."
+        )
     raise _nothing(planner, room, least, f" with {overlap} pixels of overlap")
 
 

@@ -59,8 +59,16 @@ class Forecast:
         )
 
 
+def of_rounds(played: int, each: float, before: float, budget: float, least: int) -> str:
+    """`round 3, 12 s each: about 1 min more at most`; the least number of rounds may be over the budget, in seconds."""
+    spent = before + played * each
+    more = max(budget - spent, (least - played) * each, 0)
+    over = f", over the budget, since {least} rounds are the least" if spent + more > budget + each else ""
+    return f"round {played}, {each:.2g} s each: about {words(more)} more at most{over}"
+
+
 def words(seconds: float) -> str:
-    """Seconds as roughly as a guess is known."""
+    """A length of time as roughly as it is known."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

@@ -35,8 +35,9 @@ class Done:
     def as_object(self) -> dict[str, Any]:
         """As `--json` shows it."""
         cut = vars(self.cut) if self.cut else None
-        size = list(self.size) if self.size else None
-        return {"source": str(self.source), "out": str(self.out), "size": size, "tiles": cut, "why": self.why or None}
+        height, width = self.size or (None, None)
+        place = {"source": str(self.source), "out": str(self.out)}
+        return place | {"width": width, "height": height, "tiles": cut, "why": self.why or None}
 
 
 def upscale(

@@ -167,6 +167,7 @@ MODIFIERS: dict[str, Modifier] = {
         ),
         Modifier("rgb", "compared in RGB, not on Y", "quality", {"space": "rgb"}),
         Modifier("y-rounded", "compared on Y rounded to eight bits, as MATLAB does", "quality", {"space": "y-rounded"}),
+        Modifier("y-jpeg", "compared on Y of JPEG, as OpenCV and Pillow make it", "quality", {"space": "y-jpeg"}),
         Modifier("no-border", "compared up to the edge", "quality", {"border": 0}),
         Modifier("drawn", "with what official code draws in evaluation, from seed 0", "quality", {"seed": 0}),
     )
@@ -186,6 +187,8 @@ CANDIDATES: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def find(name: str) -> Protocol:
     """The protocol of that name, its modifiers applied, or a UserError with the nearest names."""
     base, *modifiers = name.split("+")
+    if "" in modifiers:
+        raise UserError(f"Protocol {name!r} has a + without a modifier behind it; write one, such as esc+ceil.")
     if base not in PROTOCOLS:
         raise unknown("protocol", base, PROTOCOLS, "workbench protocols")
     protocol = PROTOCOLS[base]

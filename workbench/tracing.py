@@ -12,15 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Literal
-from unittest import mock
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import flex_attention as flex_module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from workbench.spec import UserError
+from workbench.standins import Host, fused_flex
 from workbench.walked import BLOCK as BLOCK
 from workbench.walked import Call as Call
 from workbench.walked import Shape as Shape
@@ -34,12 +33,19 @@ EMPTY = frozenset("empty empty_like empty_permuted empty_strided new_empty new_e
 def trace(model: nn.Module, x: Tensor) -> Trace:
     """Walk `model(x)` once. Model and input are on the meta device, so nothing is computed and any size is free.
 
-    A network that asks for a value on the way (`.item()`, a branch on content) is refused with a UserError.
+    A network that asks for a value on the way (`.item()`, a branch on content) is refused with a UserError. What a
+    network of the catalogue makes on the host has no content either; somebody else's may look into it, or ask where it
+    lies.
     """
-    walk = _Walk(x.device)
+    ours = type(model).__module__.startswith("workbench.models.")
+    return _walked(model, x, Host(x.device, empty=x.is_meta and ours))
+
+
+def _walked(model: nn.Module, x: Tensor, host: Host) -> Trace:
+    walk = _Walk(x.device, host)
     walk.there(model, x)
     try:
-        with torch.inference_mode(), _module_paths(model, walk), _fused_flex(walk), walk:
+        with torch.inference_mode(), _module_paths(model, walk), fused_flex(walk.record), walk:
             walk.result = model(x)  # the caller's, and alive to the end
     except (RuntimeError, NotImplementedError) as error:
         if x.is_meta and "meta" in str(error).lower():
@@ -47,6 +53,12 @@ def trace(model: nn.Module, x: Tensor) -> Trace:
         raise
     walk.end()
     return walk.trace
+
+
+@cache
+def ready() -> None:
+    """Have torch import what it imports at the first walk of a process: over a second, which no measurement takes."""
+    trace(nn.ReLU(), torch.empty(1, device="meta"))
 
 
 _TRACED: weakref.WeakKeyDictionary[nn.Module, dict[tuple[Any, ...], Trace]] = weakref.WeakKeyDictionary()
@@ -73,9 +85,10 @@ def _asks_for_values(model: nn.Module, walk: _Walk, error: Exception) -> UserErr
 
 
 class _Walk(TorchDispatchMode):
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, host: Host) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch leaves it bare
         self.device = device
+        self.host = host
         self.trace = Trace()
         self.path: list[tuple[str, str]] = []
         self.died_in = ""
@@ -97,7 +110,7 @@ class _Walk(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        result = func(*args, **kwargs)
+        result = self.host.call(func, args, kwargs)
         self.record(str(func.overloadpacket), args, kwargs, result)
         return result
 
@@ -132,7 +145,7 @@ class _Walk(TorchDispatchMode):
         if not shape.contiguous:
             distinct = math.prod(n for n, stride in zip(shape, tensor.stride(), strict=True) if stride or n == 0)
         shape.bytes = distinct * tensor.element_size()
-        if tensor.device == self.device:
+        if not self.host.has(tensor):
             shape.storage = self._indices.get(tensor.untyped_storage()._cdata, (None, -1))[1]
         return shape
 
@@ -144,7 +157,7 @@ class _Walk(TorchDispatchMode):
         role: Literal["parameter", "buffer", "input", "made"] = "made",
     ) -> bool:
         """Take note of a tensor's storage, once, until it dies. Whether it may be new; the host's are not kept."""
-        if tensor.device != self.device:
+        if self.host.has(tensor):
             return True
         storage = tensor.untyped_storage()
         key = storage._cdata
@@ -217,20 +230,3 @@ def _module_paths(model: nn.Module, walk: _Walk) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _fused_flex(walk: _Walk) -> Iterator[None]:
-    """Stand in for flex attention: one fused operator that allocates its output only.
-
-    Uncompiled, torch would run its unfused reference and show a map that the compiled kernel never makes.
-    """
-
-    def fused(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> Tensor:
-        with _disable_current_modes():  # the output is the operator's own
-            out = q.new_empty(*q.shape[:-1], v.shape[-1])
-        walk.record("flex_attention", (q, k, v), {}, out)
-        return out
-
-    with mock.patch.object(flex_module, "flex_attention", fused):
-        yield

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from workbench import environment, fits, models, protocols
+from workbench import environment, fits, models, planner, protocols
 from workbench.spec import Quality, UserError
 from workbench.weights import Weights
 
@@ -127,8 +127,8 @@ class Upscaler:
         return Cut(*answer.tiles.tile.lr, SHARED, "memory")
 
     @cached_property
-    def _planner(self) -> fits.Planner:
-        return fits.Planner(self.variant.name, protocols.find("fvcore+lean"))
+    def _planner(self) -> planner.Planner:
+        return planner.Planner(self.variant.name, protocols.find("fvcore+lean"))
 
     def _free(self) -> int:
         import torch

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from workbench import papers
 from workbench.papers import names
 from workbench.papers.printed import FLOPS, LATENCY, MEMORY, PARAMS, SETS
 from workbench.published import Column, Row, Table
@@ -37,6 +38,18 @@ UNITS: Mapping[str, Mapping[str, tuple[str, float]]] = {
 """By probe, what a heading may name in place of its column's own unit: ms, MB."""
 FACTORS = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
 METHOD, SCALE = r"(method|model|network|name)s?", r"(up)?scale( factor)?|factor"
+
+
+def training(told: str) -> str:
+    """The training set of that name as papers print it; one that none of theirs is would compare with nothing."""
+    known = {t.training.casefold(): t.training for t in papers.TABLES.values() if t.training}
+    if told.casefold() not in known:
+        listed = " and ".join(sorted(known.values()))
+        raise UserError(
+            f"No paper here has networks trained on {told!r}, so image quality would be compared with none; known: "
+            f"{listed}. Leave --training out."
+        )
+    return known[told.casefold()]
 
 
 def read(
@@ -118,8 +131,8 @@ def _lines(path: Path, fewest: int) -> tuple[list[str], list[tuple[int, list[str
         )
     if len(rest) < fewest:
         if not rest:
-            raise UserError(f"{path} has 0 rows below its headings; there is no figure in it.")
-        raise UserError(f"{path} has {len(rest)} rows below its headings; a figure is checked against those of others.")
+            raise UserError(f"{path} has no row below its headings; there is no figure in it.")
+        raise UserError(f"{path} has 1 row below its headings; a figure is checked against those of others.")
     for number, line in rest:
         if len(line) != len(head):
             raise UserError(f"Line {number} of {path} has {len(line)} fields, and there are {len(head)} headings.")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 import typer
@@ -120,6 +122,7 @@ def main() -> None:
         said = error.format_message() if hasattr(error, "format_message") else str(error)
         if near := getattr(error, "possibilities", None):
             said = f"{said.partition(' (')[0]}. Did you mean {' or '.join(map(repr, near))}?"
+        said = said if said.endswith((".", "?", "!")) else f"{said}."
         _end(f"{said} See: {context.command_path if context else 'workbench'} --help")
     except BrokenPipeError:
         _let_go_of_stdout()  # whoever read us has seen enough
@@ -142,6 +145,7 @@ def main() -> None:
 
 def _run() -> int:
     """A command's exit code, however it ends."""
+    _refuse_empty(sys.argv[1:])
     if completing.VARIABLE in os.environ:
         for group in GROUPS:
             completing.attach(group.COMMANDS)
@@ -152,6 +156,18 @@ def _run() -> int:
             raise ended.__context__ from None
         code = ended.code
     return code if isinstance(code, int) else 0
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """No word of any command may be empty: one that is was most often a shell's variable, and means nothing else."""
+    for before, word in itertools.pairwise(["workbench", *words]):
+        if word.strip() and not re.fullmatch("--[a-z-]+=", word):
+            continue
+        where = word if word.strip() else before
+        raise UserError(
+            f"There is an empty word after {where}, as from a shell's variable that is not set; give it a value, or "
+            "leave it and its option out."
+        )
 
 
 def _refusal_of_stdout() -> str | None:

@@ -43,9 +43,11 @@ def audit(
     else:
         if protocol:
             protocols.find(protocol)
-        table, unknown = own.read(Path(name), _told(column or []), scale, training, protocol)
-        if unknown:
-            print(f"workbench: not looked at: {', '.join(unknown)}; what is it? --column NAME=KIND", file=sys.stderr)
+        if training is not None:
+            training = own.training(training)
+        table, strange = own.read(Path(name), _told(column or []), scale, training, protocol)
+        if strange:
+            print(f"workbench: not looked at: {', '.join(strange)}; what is it? --column NAME=KIND", file=sys.stderr)
         found = [(table, audit.of(table))]
     if as_json:
         print_json([report.as_audit(f) for _, findings in found for f in findings])

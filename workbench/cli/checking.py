@@ -25,7 +25,12 @@ def explain(
     from workbench import detective, papers, report, store
 
     folder = records or store.default()
-    if (name is None) == (variant is None):
+    if name is not None and variant is not None:
+        raise UserError(
+            f"The table {name} and --variant {variant} ask for two things: cells of a table are named by --cell, and "
+            "--variant is for a figure of your own, without a table."
+        )
+    if name is None and variant is None:
         raise UserError("Explain what? Give a table (workbench explain esc-table2), or --variant NAME with a figure.")
     if name is not None:
         if macs or params:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.passing import passing
 from workbench.spec import UserError
 
 from .options import Commands, Data, Json, listing
@@ -47,14 +48,14 @@ def add(
     home, before = data or testsets.default(), None
     with contextlib.suppress(UserError):  # none of that name is registered yet
         before = testsets.find(name, home).folder
-    found = testsets.add(name, path, home, _passing)
-    _passing("")
+    with passing() as say:
+        found = testsets.add(name, path, home, say)
     if before not in (None, found.folder):
         print(f"workbench: it takes the place of {before}.", file=sys.stderr)
     if as_json:
         listing([_row(found)], True, COLUMNS)
         return
-    print(f"{found.title}: {found.sentence}. {found.folder}")
+    print(_told(found))
 
 
 def check(
@@ -67,14 +68,14 @@ def check(
 
     home = data or testsets.default()
     rows = []
-    for name in names or [n for n in testsets.names(home) if testsets.registered(n, home)]:
-        try:
-            rows.append(_row(testsets.check(name, home, _passing)))
-        except UserError as error:
-            if not testsets.registered(name, home):
-                raise
-            rows.append(_absent(name, home, error))
-    _passing("")
+    with passing() as say:
+        for name in names or [n for n in testsets.names(home) if testsets.registered(n, home)]:
+            try:
+                rows.append(_row(testsets.check(name, home, say)))
+            except UserError as error:
+                if not testsets.registered(name, home):
+                    raise
+                rows.append(_absent(name, home, error))
     listing(rows, as_json, COLUMNS)
     return 0 if all(r["state"] == "complete" for r in rows) else 2
 
@@ -103,13 +104,12 @@ def fetch(
             print(f"  Not downloaded. To download it: workbench data fetch {known.name} --yes")
             continue
         found = testsets.fetch(known, data or testsets.default(), lambda line: print(line, file=sys.stderr))
-        print(f"{found.title}: {found.sentence}. {found.folder}")
+        print(_told(found))
 
 
-def _passing(line: str) -> None:
-    """What is looked at now, on one line of a terminal; elsewhere nothing."""
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K{line[:78]}\r", end="", file=sys.stderr, flush=True)
+def _told(found: TestSet) -> str:
+    """A set in words: what was found, where."""
+    return f"{found.title}: {found.sentence.rstrip('.')}. {found.folder}"
 
 
 def _row(found: TestSet) -> dict[str, Any]:

@@ -53,7 +53,7 @@ def figure(
     else:
         written = [out]
         drawn = plots.draw(chosen, table, cells, known)
-        store.replace(out, plots.saved(drawn, out.suffix.removeprefix(".")))
+        store.replace(out, plots.saved(drawn, out.suffix.removeprefix(".")), "-o")
     if as_json:
         print_json({"figure": chosen.id, "written": [str(path) for path in written]})
         return

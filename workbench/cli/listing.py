@@ -9,7 +9,7 @@ import typer
 
 from workbench.spec import UserError
 
-from .options import Commands, Json, Records, listing, look
+from .options import Commands, Data, Json, Records, listing, look
 
 
 def variants(
@@ -26,9 +26,10 @@ def variants(
 
 def protocols(as_json: Json = False) -> None:
     """List the named ways to measure, and the modifiers that change one: esc+ceil."""
-    from workbench.protocols import MODIFIERS, PROTOCOLS
+    from workbench.protocols import MODIFIERS, OWN, PROTOCOLS, Modifier
 
-    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in MODIFIERS.values()]
+    named = [*MODIFIERS.values(), Modifier(f"{OWN}NAME", "judged on the images of a set of your own", "quality", {})]
+    modifiers = [asdict(m) | {"name": f"+{m.name}"} for m in named]
     listing([asdict(p) for p in PROTOCOLS.values()] + modifiers, as_json, ("name", "title"))
 
 
@@ -83,11 +84,11 @@ def list_records(
     listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))
 
 
-def doctor(records: Records = None, as_json: Json = False) -> None:
+def doctor(records: Records = None, data: Data = None, as_json: Json = False) -> None:
     """Say what this machine can and cannot measure, and what to do about it."""
-    from workbench import doctor, store
+    from workbench import doctor, store, testsets
 
-    findings = doctor.examine(records or store.default())
+    findings = doctor.examine(records or store.default(), data or testsets.default())
     listing([vars(f) for f in findings], as_json, ("what", "state", "found", "advice"))
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.spec import UserError
+
 from .options import (
     Arguments,
     Commands,
@@ -25,6 +27,7 @@ from .options import (
     print_json,
     read,
     say,
+    spread,
 )
 
 if TYPE_CHECKING:
@@ -61,6 +64,11 @@ def measure(
     probes = probe or [p.name for p in PROBES.values() if not p.across and not p.real]
     beside = asked(names, scale, arg, timeout)
     wanted = execute.requests(networks(names, beside), probes, protocol or ["esc"])
+    if weights is not None and not any(r.probe.images for r in wanted):
+        raise UserError(
+            f"--weights {weights} would be read by none of the probes that were asked for: {', '.join(probes)}. Add "
+            "--probe quality, or leave --weights out."
+        )
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
     contents = read(folder)
     known = contents.newest()
@@ -82,20 +90,14 @@ def measure(
         counts = Counter(r.status for r in fresh)
         print(progress.summary(len(wanted), counts, shared, len(wanted) - len(done)), file=sys.stderr)
         for a in answers:
-            told = f"{a.status}: {a.reason}" if a.status != "ok" else f"{a.value:,}"
-            told += f" {a.unit}" if a.status == "ok" and a.unit != "count" else ""
-            if "interval" in a.details:
-                low, high = a.details["interval"]
-                told = f"{a.value:.4g} {a.unit} [{low:.4g}, {high:.4g}] of {len(a.values)} runs"
-            if a.status == "ok" and "quality" in a.conditions:
-                told = report.of_images(a)
-            told += " (an estimate)" if "estimate" in a.details else ""
-            print(f"{a.variant:22} {a.probe:14} {a.protocol:18} {told}")
+            print(report.answer(a))
+        if told := report.disturbed(answers):
+            print(told, file=sys.stderr)
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
 
 
 def compare(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Variants; the first against each other.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants; the first against each other.")],
     vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
     precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
@@ -106,6 +108,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    names = spread(names)
     beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
     chosen = networks(names, beside)
     base = networks([vs], beside) if vs else [None]
@@ -117,11 +120,15 @@ def compare(
         print("\n".join(told["lines"]))
 
 
-def _compared(names: list[str | Variant], vs: str | Variant | None, *how: Any) -> dict[str, Any]:
+def _compared(
+    names: list[str | Variant], vs: str | Variant | None, protocol: str, precision: float, budget: float
+) -> dict[str, Any]:
     """A comparison in words and as JSON has it."""
     from workbench import comparison
+    from workbench.passing import passing
 
-    found = comparison.compare(names, vs, *how)
+    with passing() as say:
+        found = comparison.compare(names, vs, protocol, precision, budget, say=say)
     return {"object": found.as_object(), "lines": found.told()}
 
 

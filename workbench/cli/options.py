@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +20,9 @@ if TYPE_CHECKING:
     from workbench.spec import Variant
     from workbench.store import Contents
 
+NARROWEST = 16
+"""Characters: no column of a listing is made narrower than this."""
+
 LONGEST = 1_000_000
 """Seconds: of a longer timeout nobody sees the end, and beyond 2**31 milliseconds the system takes none."""
 
@@ -27,22 +33,20 @@ Commands = Mapping[str, Command | Mapping[str, Command]]
 """Commands by the names they are called by; one that has commands of its own is a mapping of them."""
 
 
-def _folder(option: str) -> Callable[[str], Path]:
-    """Read the folder that an option names. An empty one is most often a shell's variable that is not set."""
-
-    def folder(text: str) -> Path:
-        if not text:
-            raise UserError(f"{option} was given an empty path; name a folder, or leave {option} out for the default.")
-        return Path(text)
-
-    return folder
+def _home(text: str) -> Path:
+    """The folder that --data names; it need not be there yet, but nothing else may be in its place."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise UserError(
+            f"--data was given {text}, which is a file; name a folder, or leave --data out for the default."
+        )
+    return Path(text)
 
 
 def _place(text: str) -> Path:
     """The place of records: a folder, or the address of object storage."""
     from workbench.store import places
 
-    return places.where(text) if "://" in text else _folder("--records")(text)
+    return places.where(text) if "://" in text else Path(text)
 
 
 Records = Annotated[
@@ -53,13 +57,11 @@ Records = Annotated[
 ]
 Results = Annotated[
     Path | None,
-    typer.Option("--results", metavar="DIR", parser=_folder("--results"), help="Where to write [default: results]."),
+    typer.Option("--results", metavar="DIR", help="Where to write [default: results]."),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(
-        "--data", metavar="DIR", parser=_folder("--data"), help="Where test sets and weights are [your cache folder]."
-    ),
+    typer.Option("--data", metavar="DIR", parser=_home, help="Where test sets and weights are [your cache folder]."),
 ]
 Scale = Annotated[
     int | None, typer.Option("--scale", metavar="N", min=1, max=64, help="Of a network of your own, if it asks.")
@@ -124,6 +126,17 @@ def patience(timeout: float | None) -> None:
 def say(sentence: str) -> None:
     """A message beside what a command prints."""
     print(f"workbench: {sentence}", file=sys.stderr)
+
+
+def spread(names: Sequence[str]) -> list[str]:
+    """The names, with those that each glob picks in its place; a name that is typed twice is meant twice."""
+    from workbench import models, own
+
+    found: list[str] = []
+    for name in names:
+        glob = any(sign in name for sign in "*?[") and own.references.parse(name) is None
+        found += [n for n in models.matching(name) if n not in found] if glob else [name]
+    return found
 
 
 def networks(names: Sequence[str], asked: Asked) -> list[str | Variant]:
@@ -197,8 +210,20 @@ def listing(rows: list[dict[str, Any]], as_json: bool, columns: tuple[str, ...])
         return
     texts = [[_plain(r[c]) for c in columns] for r in rows]
     widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    if sys.stdout.isatty():
+        widths = narrowed(widths, shutil.get_terminal_size().columns)
     for line in (columns, *texts):
-        print("  ".join(entry.ljust(width) for entry, width in zip(line, widths, strict=True)).rstrip())
+        wrapped = [textwrap.wrap(entry, width) or [""] for entry, width in zip(line, widths, strict=True)]
+        for part in itertools.zip_longest(*wrapped, fillvalue=""):
+            print("  ".join(entry.ljust(width) for entry, width in zip(part, widths, strict=True)).rstrip())
+
+
+def narrowed(widths: Sequence[int], room: int) -> list[int]:
+    """Widths that a terminal has room for: the widest columns are made narrower, down to what can still be read."""
+    found = list(widths)
+    while sum(found) + 2 * (len(found) - 1) > room and max(found) > NARROWEST:
+        found[found.index(max(found))] -= 1
+    return found
 
 
 def _plain(value: Any) -> str:

@@ -55,9 +55,7 @@ def crops(
 
     strips.check(out)
     where = crops.region(region)
-    chosen = [name.strip() for name in ways.split(",") if name.strip()]
-    if not chosen:
-        raise UserError(f"--models was given {ways!r}; give variants with commas between, such as imdn-x4,carn-m-x4.")
+    chosen = crops.ways(ways)
     if out.resolve() == image.resolve():
         raise UserError(f"{out} would be written over the picture that is read; name another place with -o.")
     strip = crops.strip(image, where, chosen, data or testsets.default())

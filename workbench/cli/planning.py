@@ -56,6 +56,8 @@ def _fitted(
     from dataclasses import asdict
 
     from workbench import fits
+    from workbench.passing import passing
+    from workbench.planner import Planner
     from workbench.protocols import find
     from workbench.report import fitting
 
@@ -64,9 +66,10 @@ def _fitted(
     width, height = fits.pair(image, "x", "--image", "LR width and height, such as 320x180") if image else (0, 0)
     answers = []
     for way in ways or fits.FORWARDS:
-        planner = fits.Planner(chosen, find(way), exact)
-        answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
-        held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
+        with passing() as say:
+            planner = Planner(chosen, find(way), exact, say)
+            answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
+            held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
         shown = asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {})
         answers.append((shown, [fitting.sentences(answer), *([fitting.occupants(*held)] if held else [])]))
     return answers
@@ -100,6 +103,8 @@ def trace(
         print_json(told["object"])
     else:
         sys.stdout.write(told["text"])
+        if picture:
+            print(f"written: {picture}")
 
 
 def _traced(

@@ -115,7 +115,7 @@ def _shared(
     answer = shares.Study(net, middles, named).run(tried.records, bound, tried.force)
     if tried.picture:
         sharing.write(answer, tried.picture)
-    return {"objects": sharing.rows(answer), "text": sharing.text(answer)}
+    return {"objects": sharing.rows(answer), "text": sharing.text(answer) + _written(tried.picture)}
 
 
 def field(
@@ -159,7 +159,7 @@ def _seen(chosen: str | Variant, tried: Tried, steps: int | None) -> dict[str, A
     answer = fields.study(net, middles, tried.records, STEPS if steps is None else steps, tried.force)
     if tried.picture:
         report.write(answer, tried.picture)
-    return {"objects": report.rows(answer), "text": report.text(answer)}
+    return {"objects": report.rows(answer), "text": report.text(answer) + _written(tried.picture)}
 
 
 def _tried(
@@ -181,6 +181,10 @@ def _tried(
         picture = placed(chosen, picture)
     folder, home = placed(chosen, records or store.default()), placed(chosen, data or testsets.default())
     return Tried(rooted(chosen, images), weights, crop, folder, home, force, picture)
+
+
+def _written(picture: Path | None) -> str:
+    return f"written: {picture}\n" if picture else ""
 
 
 def _shown(told: dict[str, Any], as_json: bool) -> None:

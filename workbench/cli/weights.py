@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from workbench.passing import passing
 from workbench.spec import UserError
 
 from .options import Commands, Data, Json, listing, print_json
@@ -46,7 +47,8 @@ def add(
     refused = 0
     for file in files:
         try:
-            kept.append(weights.add(file, data or testsets.default(), trained_on, published))
+            with passing() as say:
+                kept.append(weights.add(file, data or testsets.default(), trained_on, published, say=say))
         except UserError as error:
             refused += 1
             print(f"workbench: {error}", file=sys.stderr)
@@ -62,18 +64,25 @@ def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Of `workbench weights list`.")],
     data: Data = None,
     as_json: Json = False,
-) -> None:
+) -> int:
     """Download published weights, going on where an earlier download was cut off, and check what came."""
     from workbench import testsets, weights
     from workbench.weights import fetching
 
-    kept = []
+    kept: list[Weights] = []
     for name in names:
-        kept.append(fetching.fetch(name, data or testsets.default()))
-        if not as_json:
-            print(weights.described(kept[-1]))
+        fetching.check(name)
+    for name in names:
+        try:
+            kept.append(fetching.fetch(name, data or testsets.default()))
+        except UserError as error:
+            print(f"workbench: {error}", file=sys.stderr)
+        else:
+            if not as_json:
+                print(weights.described(kept[-1]))
     if as_json:
         print_json([_row(w) for w in kept])
+    return 0 if len(kept) == len(names) else 2
 
 
 def _row(weights: Weights) -> dict[str, Any]:

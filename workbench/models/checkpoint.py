@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from workbench.passing import Say, unheard
 from workbench.spec import UserError
 
 from . import VARIANTS, create
@@ -63,11 +64,11 @@ def load(model: nn.Module, path: str | os.PathLike[str]) -> nn.Module:
     return model
 
 
-def fitting(path: str | os.PathLike[str]) -> list[str]:
+def fitting(path: str | os.PathLike[str], say: Say = unheard) -> list[str]:
     """Names of the variants that the checkpoint at `path` fits, whatever its name; a UserError where there is none."""
     asked = os.fsdecode(path)
     given = _state_dict(_read(asked), asked)
-    if not (names := variants_of(given)):
+    if not (names := variants_of(given, say)):
         raise UserError(
             f"{asked} fits no variant of this workbench: its {len(given)} entries have names or shapes that no official"
             " checkpoint of one has. List them: workbench variants"
@@ -76,7 +77,7 @@ def fitting(path: str | os.PathLike[str]) -> list[str]:
     return names
 
 
-def variants_of(state: Mapping[str, Any]) -> list[str]:
+def variants_of(state: Mapping[str, Any], say: Say = unheard) -> list[str]:
     """Names of the variants whose learned entries have just these names and shapes.
 
     Variants are built on the meta device to be asked. A model's scales differ in a few entries of the upsampler only,
@@ -86,6 +87,7 @@ def variants_of(state: Mapping[str, Any]) -> list[str]:
     fitting: list[str] = []
     for _, names in groupby(VARIANTS, key=lambda name: VARIANTS[name].model):
         first, *others = names
+        say(f"looking whether it is {VARIANTS[first].model}")
         if 2 * len(entries & _signature(first)) >= len(_signature(first)):
             fitting += [name for name in (first, *others) if _signature(name) == entries]
     return fitting

@@ -18,18 +18,20 @@ from workbench.published import Figure, Table
 from workbench.spec import Record, unknown
 
 from . import bounds, html, latex, markdown, site, speeds, times
+from .answers import answer, disturbed
 from .audited import as_audit, audited, told
-from .findings import as_finding, finding, findings, of_images
+from .findings import as_finding, finding, findings
 
 __all__ = [
+    "answer",
     "as_audit",
     "as_finding",
     "as_object",
     "audited",
+    "disturbed",
     "figures",
     "finding",
     "findings",
-    "of_images",
     "picture",
     "render",
     "show",

@@ -53,7 +53,7 @@ def rows(found: Fields) -> list[dict[str, Any]]:
 
 def write(found: Fields, path: Path) -> None:
     """The picture as the file's suffix says; the same findings give the same bytes."""
-    store.replace(path, saved(draw(found), path.suffix.removeprefix(".")))
+    store.replace(path, saved(draw(found), path.suffix.removeprefix(".")), "--picture")
 
 
 def draw(found: Fields) -> matplotlib.figure.Figure:

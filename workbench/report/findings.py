@@ -8,7 +8,6 @@ from typing import Any
 from workbench.digits import Search
 from workbench.judge import Cell, summary
 from workbench.published import Table
-from workbench.spec import Record
 
 SHOWN = 8
 """Protocols named in a text; JSON has all."""
@@ -32,18 +31,6 @@ def as_finding(variant: str, probe: str, printed: str, search: Search) -> dict[s
         "distinct": search.distinct,
         "tried": search.tried,
     }
-
-
-def of_images(record: Record) -> str:
-    """The mean over a test set, and whose it is; of an incomplete set it is said to be one of some images only."""
-    images, name = record.details.get("images", ()), record.details.get("weights", {}).get("name", "?")
-    missing = record.details.get("missing", {})
-    digits, unit = (3, " dB") if record.unit == "decibels" else (4, "")
-    value = f"{record.value:.{digits}f}{unit}"
-    if record.details.get("complete"):
-        return f"{value}, the mean over {len(images)} images, with {name}"
-    why = "; ".join(map(str, missing.values())) or "the images are not the whole set, or not its own"
-    return f"no mean of {record.details.get('set')}: {len(images)} images of it have {value} with {name}; {why}"
 
 
 def finding(found: dict[str, Any]) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from workbench.fits import Answer, Look
+from workbench.fits import Answer
+from workbench.planner import Look
 
 
 def sentences(answer: Answer) -> str:

@@ -17,6 +17,7 @@ from .layout import (
     DAGGER,
     DOUBLE_DAGGER,
     MARKS,
+    RANKS,
     by_row,
     difference,
     disturbances,
@@ -29,8 +30,12 @@ from .layout import (
     notes,
     obtained,
     printed,
+    rank,
     split,
 )
+
+MARKED = ("{}", "<b>{}</b>", "<u>{}</u>")
+"""By rank."""
 
 COLOURS = """
 :root { --dim: #767676; --ok: #1b7f5c; --near: #8a6d00; --off: #b3261e; }
@@ -70,6 +75,7 @@ def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None,
 {_table(table, cells, anchors)}
 </div>
 <p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed.
+{RANKS}.
 Hover a figure for its reason{leads}.{escape(dagger)}</p>
 <ul class="legend summary">
 {legend}
@@ -121,7 +127,12 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
         head += "".join(f"<th>{escape(title)}</th>" for title in times.beside(column, cells))
     body = []
     scale = 0
-    for number, row in enumerate(by_row(cells)):
+    rows = by_row(cells)
+
+    def marked(text: str, cell: Cell, column: Column, reported: bool) -> str:
+        return MARKED[rank(cell, column, rows, reported)].format(text)
+
+    for number, row in enumerate(rows):
         first = next(iter(row.values()))
         shown = [f"<td>{escape(first.method)}</td><td>×{first.scale}</td>"]
         for column in pairs:
@@ -131,13 +142,15 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
             shown.append(
                 f'<td class="printed">{escape(printed(cell))}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
-                f"{mark}{linked(_once(cell), cell, value(cell))}</td><td>{escape(difference(cell))}</td>"
+                f"{mark}{marked(linked(_once(cell), cell, value(cell)), cell, column, False)}</td>"
+                f"<td>{escape(difference(cell))}</td>"
                 + (f"<td>{linked(lean(cell), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
                 + _beside(column, cell, cells, linked)
             )
         for column in plain:
             cell = row[column.id]
-            shown.append(f'<td class="printed" title="{escape(cell.why)}">{escape(printed(cell))}</td>')
+            told = marked(escape(printed(cell)), cell, column, True)
+            shown.append(f'<td class="printed" title="{escape(cell.why)}">{told}</td>')
             shown.append(_beside(column, cell, cells, linked))
         anchor = f' id="row-{number}"' if anchors else ""
         body.append(f"<tr{anchor}{' class=first' if first.scale != scale else ''}>{''.join(shown)}</tr>")

@@ -8,7 +8,19 @@ from workbench.judge import Cell, summary
 from workbench.published import Column, Table
 
 from . import times
-from .layout import DAGGER, DOUBLE_DAGGER, SECTION, by_row, disturbances, left_out, measured, obtained, printed, split
+from .layout import (
+    DAGGER,
+    DOUBLE_DAGGER,
+    SECTION,
+    by_row,
+    disturbances,
+    left_out,
+    measured,
+    obtained,
+    printed,
+    rank,
+    split,
+)
 
 SPECIAL = {
     **{character: "\\" + character for character in "&%#_${}"},
@@ -55,13 +67,12 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             lines.append(r"\midrule")
             scale = first.scale
         shown = [_escape(first.method), rf"$\times${scale}"]
-        peers = [r for r in rows if next(iter(r.values())).scale == scale]
         for column in pairs:
             cell = row[column.id]
             mark = f"$^{marks[cell.protocol]}$" if cell.verdict == "explained" and cell.protocol in marks else ""
-            shown.append(_ranked(cell, column, peers, printed(cell), True))
-            shown.append(_ranked(cell, column, peers, measured(cell), False) + mark)
-        shown += [_ranked(row[c.id], c, peers, printed(row[c.id]), True) for c in plain]
+            shown.append(_ranked(cell, column, rows, printed(cell), True))
+            shown.append(_ranked(cell, column, rows, measured(cell), False) + mark)
+        shown += [_ranked(row[c.id], c, rows, printed(row[c.id]), True) for c in plain]
         shown += [_escape(times.here(row[c.id])) for c in timed]
         lines.append(" & ".join(shown) + r" \\")
     said = [rf"$^{mark}$ {_escape(name)}" for name, mark in marks.items()]
@@ -96,28 +107,11 @@ def _foreign(table: Table, cells: Sequence[Cell]) -> list[str]:
     return list(dict.fromkeys(c.protocol for c in cells if c.verdict == "explained" and c.protocol != table.protocol))
 
 
-def _value(cell: Cell) -> float | None:
-    """What a cell is ranked by: measured, else estimated, else printed; an incomplete count has no rank."""
-    if cell.uncounted:
-        return None
-    found = cell.estimate if cell.measured is None else cell.measured
-    return cell.reported if found is None else found
-
-
-def _ranked(cell: Cell, column: Column, peers: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
-    """Bold for the best of the scale, underlined for the second; ties share their rank. Printed figures stay grey.
-
-    Of the two figures of a cell the one is marked that it is ranked by.
-    """
-    values = {_value(row[column.id]) for row in peers} - {None}
-    order = sorted((v for v in values if v is not None), reverse=column.best == "high")
-    by = reported == (cell.measured is None and cell.estimate is None)
-    mine = _value(cell) if by else None
+def _ranked(cell: Cell, column: Column, rows: Sequence[dict[str, Cell]], text: str, reported: bool) -> str:
+    """Bold for the best of the scale, underlined for the second; printed figures stay grey."""
     shown = _escape(text)
-    if mine is not None and order and mine == order[0]:
-        shown = rf"\textbf{{{shown}}}"
-    elif mine is not None and len(order) > 1 and mine == order[1]:
-        shown = rf"\underline{{{shown}}}"
+    command = ("", r"\textbf", r"\underline")[rank(cell, column, rows, reported)]
+    shown = f"{command}{{{shown}}}" if command else shown
     return _grey(shown) if reported else shown
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from itertools import groupby
 
@@ -31,6 +31,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DAGGER = "† the convention left operators of weight uncounted, so this figure is incomplete"
 AUDIT = "Audit (§)"
 SECTION = "§ something speaks against the printed figure"
+RANKS = "Bold: the best of its scale; underlined: the second best. As found here; where nothing was, as printed"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
@@ -50,6 +51,26 @@ def obtained(column: Column, cells: Sequence[Cell]) -> list[str]:
     if not any(c.estimate is not None for c in mine):
         return ["measured"]
     return ["estimate", "lean"] if any(c.lean is not None for c in mine) else ["estimate"]
+
+
+def rank(cell: Cell, column: Column, rows: Sequence[Mapping[str, Cell]], reported: bool) -> int:
+    """1 for the best of its scale, 2 for the second, 0 for all others; ties share their rank.
+
+    A cell is ranked by what was measured, else estimated, else printed, and of its two figures that one has the rank;
+    an incomplete count has none.
+    """
+
+    def value(one: Cell) -> float | None:
+        if one.uncounted:
+            return None
+        found = one.estimate if one.measured is None else one.measured
+        return one.reported if found is None else found
+
+    by_print = cell.measured is None and cell.estimate is None
+    mine = value(cell) if reported == by_print else None
+    found = {value(row[column.id]) for row in rows if row[column.id].scale == cell.scale}
+    order = sorted((v for v in found if v is not None), reverse=column.best == "high")
+    return order.index(mine) + 1 if mine is not None and mine in order[:2] else 0
 
 
 def by_row(cells: Sequence[Cell]) -> list[dict[str, Cell]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from workbench.judge import VERDICTS, Cell, summary
-from workbench.published import Table
+from workbench.published import Column, Table
 
 from . import times
 from .layout import (
     AUDIT,
     DAGGER,
     DOUBLE_DAGGER,
+    RANKS,
     by_row,
     difference,
     disturbances,
@@ -24,8 +25,12 @@ from .layout import (
     notes,
     obtained,
     printed,
+    rank,
     split,
 )
+
+MARKED = ("{}", "**{}**", "<ins>{}</ins>")
+"""By rank; of the two tags that underline, GitHub takes this one."""
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
@@ -44,18 +49,26 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
         head += [heading(column), *more]
         ruler += ["---:"] * (1 + len(more))
     lines = [f"# {table.source}: {table.title}", "", summary(table, cells), "", _line(head), _line(ruler)]
-    for row in by_row(cells):
+    rows = by_row(cells)
+
+    def marked(text: str, cell: Cell, column: Column, reported: bool) -> str:
+        return MARKED[rank(cell, column, rows, reported)].format(text)
+
+    for row in rows:
         first = next(iter(row.values()))
         shown = [first.method, f"x{first.scale}"]
         for column in pairs:
             cell = row[column.id]
             spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
-            shown += [printed(cell), measured(cell), difference(cell), *spared, cell.verdict]
+            mine = marked(measured(cell), cell, column, False)
+            shown += [printed(cell), mine, difference(cell), *spared, cell.verdict]
             shown += times.entries(column, cell, cells)
         for column in plain:
-            shown += [printed(row[column.id]), *times.entries(column, row[column.id], cells)]
+            cell = row[column.id]
+            shown += [marked(printed(cell), cell, column, True), *times.entries(column, cell, cells)]
         lines.append(_line(shown))
     lines += [line for told in times.said(table, cells) for line in ("", told)]
+    lines += ["", f"{RANKS}."]
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
     for title, entries in (("Notes", notes(cells)), (AUDIT, doubts(cells)), ("Not measured", gaps(cells))):
         if entries:

@@ -11,7 +11,7 @@ from workbench import protocols
 from workbench.here import disturbed
 from workbench.spec import Record
 
-from .findings import of_images
+from .answers import of_images
 from .layout import DAGGER, DOUBLE_DAGGER, spanned
 
 Rows = Mapping[str, Mapping[str, Record]]

@@ -31,7 +31,7 @@ def text(anatomy: Anatomy, by: str | None, top: int) -> str:
     """Totals, and the longest-running parts as aligned tables."""
     lines = totals(anatomy)
     for kind in BY if by is None else (by,):
-        lines += ["", *_table(kind, anatomy.parts(kind), anatomy.total, top)]
+        lines += ["", *_table(kind, anatomy, top)]
     return "\n".join(lines) + "\n"
 
 
@@ -43,8 +43,7 @@ def totals(anatomy: Anatomy) -> list[str]:
         f"{anatomy.variant} under {anatomy.protocol} on {anatomy.device.title}, input {size}",
         f"{total.calls:,} calls that work, {_count(total.multiply_adds)} multiply-adds, {_bytes(total.bytes)} moved, "
         f"{total.intensity:.2f} operations per byte",
-        f"at least {_time(total.seconds)}, {anatomy.device.launch * total.calls / (total.seconds or 1):.0%} of it "
-        "launches; an estimate from peak rates, nothing was measured",
+        _takes(anatomy),
         f"most memory alive: {_bytes(anatomy.peak)}, after {anatomy.peak_operator or 'the start'} in "
         f"{anatomy.peak_module}",
     ]
@@ -55,6 +54,20 @@ def totals(anatomy: Anatomy) -> list[str]:
         )
         lines.append(aside + (", longer than the device needs: host-bound" if anatomy.host_bound else ""))
     return lines
+
+
+def _takes(anatomy: Anatomy) -> str:
+    """The time, and what kind of figure it is: of a data sheet's rates a lower bound, of measured ones none."""
+    launches = anatomy.device.launch * anatomy.total.calls / (anatomy.total.seconds or 1)
+    if anatomy.device.measured:
+        return (
+            f"about {_time(anatomy.total.seconds)}, {launches:.0%} of it calls; an estimate and no bound, from rates "
+            "that this CPU had just now beside whatever else ran; the network itself was not timed"
+        )
+    return (
+        f"at least {_time(anatomy.total.seconds)}, {launches:.0%} of it launches; an estimate from peak rates, nothing "
+        "was measured"
+    )
 
 
 def as_object(anatomy: Anatomy, by: str | None, top: int) -> dict[str, Any]:
@@ -78,19 +91,21 @@ def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure
         canvas = Canvas(figsize=(12.5, max(4.6, 0.42 * len(shown) + 1.9)), layout="constrained")
         shares, roof = canvas.subplots(1, 2, width_ratios=(1, 1.15))
         size = "×".join(map(str, anatomy.shape[-2:]))
+        takes = "about" if anatomy.device.measured else "at least"
+        rates = "measured" if anatomy.device.measured else "peak"
         canvas.suptitle(
-            f"{anatomy.variant}, input {size}, {anatomy.protocol}, on {anatomy.device.title}: at least "
-            f"{_time(anatomy.total.seconds)} (an estimate from peak rates)",
+            f"{anatomy.variant}, input {size}, {anatomy.protocol}, on {anatomy.device.title}: {takes} "
+            f"{_time(anatomy.total.seconds)} (an estimate from {rates} rates)",
             x=0.01, ha="left", fontsize=11,
         )  # fmt: skip
-        _bars(shares, shown, anatomy.total, by or "module")
+        _bars(shares, shown, anatomy, by or "module")
         _roofline(roof, anatomy)  # last: names are placed in a layout that moves no more
         return canvas
 
 
 def write(anatomy: Anatomy, by: str | None, top: int, path: Path) -> None:
     """The picture as the file's suffix says; the same anatomy gives the same bytes."""
-    store.replace(path, saved(draw(anatomy, by, top), path.suffix.removeprefix(".")))
+    store.replace(path, saved(draw(anatomy, by, top), path.suffix.removeprefix(".")), "--picture")
 
 
 def check(path: Path) -> None:
@@ -105,20 +120,23 @@ def _object(part: Part) -> dict[str, Any]:
     return dataclasses.asdict(part) | {"intensity": part.intensity}
 
 
-def _table(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[str]:
-    table = rows(kind, parts, total, top)
+def _table(kind: str, anatomy: Anatomy, top: int) -> list[str]:
+    parts = anatomy.parts(kind)
+    table = rows(kind, anatomy, top)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for name, *figures, bound in table:
         aligned = [f.rjust(w) for f, w in zip(figures, widths[1:-1], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *aligned, bound]))
-    return lines + rest(parts, total, top)
+    return lines + rest(parts, anatomy.total, top)
 
 
-def rows(kind: str, parts: Sequence[Part], total: Part, top: int) -> list[tuple[str, ...]]:
+def rows(kind: str, anatomy: Anatomy, top: int) -> list[tuple[str, ...]]:
     """The longest-running parts as texts, a heading first."""
+    parts, total = anatomy.parts(kind), anatomy.total
+    takes = "time ~" if anatomy.device.measured else "time >="
     return [
-        (kind, "calls", "multiply-adds", "", "bytes", "", "time >=", "", "bound by"),
+        (kind, "calls", "multiply-adds", "", "bytes", "", takes, "", "bound by"),
         *(
             (
                 p.name,
@@ -142,11 +160,12 @@ def rest(parts: Sequence[Part], total: Part, top: int) -> list[str]:
     return [f"and {len(parts) - top} more, {share} of the time"] if len(parts) > top else []
 
 
-def _bars(panel: Any, shown: Sequence[Part], total: Part, kind: str) -> None:
+def _bars(panel: Any, shown: Sequence[Part], anatomy: Anatomy, kind: str) -> None:
+    total = anatomy.total
     of: tuple[tuple[str, Callable[[Part], float]], ...] = (
         ("multiply-adds", lambda p: p.multiply_adds / (total.multiply_adds or 1)),
         ("bytes moved", lambda p: p.bytes / (total.bytes or 1)),
-        ("time, at least", lambda p: p.seconds / (total.seconds or 1)),
+        ("time" if anatomy.device.measured else "time, at least", lambda p: p.seconds / (total.seconds or 1)),
     )
     for k, (label, share) in enumerate(of):
         at = [len(shown) - 1 - i + 0.26 * (1 - k) for i in range(len(shown))]
@@ -183,7 +202,7 @@ def _roofline(panel: Any, anatomy: Anatomy) -> None:
             color=OKABE_ITO[1] if p.compute_bound > 0.5 else OKABE_ITO[0],
         )  # fmt: skip
     panel.set_xlabel("floating operations per byte moved")
-    panel.set_ylabel("floating operations per second, at most")
+    panel.set_ylabel(f"floating operations per second, {'about' if device.measured else 'at most'}")
     panel.set_title(f"Operators under the roof of {device.name}; area is time")
     _legend(panel)
     for rate in (roof, device.float32) if plain else (roof,):

@@ -159,7 +159,7 @@ def _part(part: float, whole: float) -> str:
 
 def write(found: Shares, path: Path) -> None:
     """The picture as the file's suffix says; the same findings give the same bytes."""
-    store.replace(path, saved(draw(found), path.suffix.removeprefix(".")))
+    store.replace(path, saved(draw(found), path.suffix.removeprefix(".")), "--picture")
 
 
 def draw(found: Shares) -> matplotlib.figure.Figure:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ SUFFIXES = (".png", ".svg")
 MARK = "#d62728"
 HEIGHT = 1.75
 """Inches of a row of panels."""
+
+CHARACTERS = 14
+"""Of a caption, that an inch has room for."""
+
+LINE = 0.15
+"""Inches of a line of it."""
 
 
 def check(out: Path) -> None:
@@ -36,7 +43,7 @@ def write(strip: Strip, out: Path) -> None:
         content = io.BytesIO()
         figure.savefig(content, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
         pyplot.close(figure)
-    store.replace(out, content.getvalue())
+    store.replace(out, content.getvalue(), "-o")
 
 
 def _drawn(strip: Strip) -> Any:
@@ -49,10 +56,13 @@ def _drawn(strip: Strip) -> Any:
     rows = 1 if len(strip.panels) <= 4 else 2
     columns = math.ceil(len(strip.panels) / rows)
     tall, wide = strip.original.shape[:2]
-    aspect = [wide / tall * rows * 1.05, *[min(max(width / height, 0.6), 3.0)] * columns]
-    size = (HEIGHT * sum(aspect) + 0.08 * columns, (HEIGHT + 0.42) * rows + 0.12)
+    aspect = [max(wide / tall * rows * 1.05, 1.0), *[min(max(width / height, 0.6), 3.0)] * columns]
+    told = f"{strip.name}, x{strip.scale}. PSNR (dB) / SSIM on Y, of the whole image"
+    below = textwrap.wrap(told, int(CHARACTERS * HEIGHT * aspect[0]))
+    more = LINE * max(0, len(below) - 2)
+    size = (HEIGHT * sum(aspect) + 0.08 * columns, (HEIGHT + 0.42) * rows + 0.3 + more)
     figure = pyplot.figure(
-        figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.03, wspace=0.01, hspace=0.01)
+        figsize=size, layout=ConstrainedLayoutEngine(w_pad=0.03, h_pad=0.1, wspace=0.01, hspace=0.01)
     )
     grid = figure.add_gridspec(rows, columns + 1, width_ratios=aspect)
     whole = figure.add_subplot(grid[:, 0])
@@ -60,7 +70,7 @@ def _drawn(strip: Strip) -> Any:
     whole.add_patch(
         Rectangle((x - 0.5, y - 0.5), width, height, fill=False, edgecolor=MARK, linewidth=1.5, clip_on=False)
     )
-    whole.set_xlabel(f"{strip.name}, x{strip.scale}\nPSNR (dB) / SSIM on Y, of the whole image")
+    whole.set_xlabel("\n".join(below))
     for i, panel in enumerate(strip.panels):
         axes = figure.add_subplot(grid[i // columns, 1 + i % columns])
         axes.imshow(panel.image, interpolation="nearest")

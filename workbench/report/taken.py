@@ -14,9 +14,8 @@ from .plots import saved
 
 def parts(anatomy: Anatomy, by: str, top: int) -> str:
     """The longest-running modules or operators, and how much is left out."""
-    shown = anatomy.parts(by)
-    head, *body = roofline.rows(by, shown, anatomy.total, top)
-    return plain(head, body, roofline.rest(shown, anatomy.total, top))
+    head, *body = roofline.rows(by, anatomy, top)
+    return plain(head, body, roofline.rest(anatomy.parts(by), anatomy.total, top))
 
 
 def anatomy(found: Anatomy, top: int) -> str:

@@ -81,15 +81,16 @@ def check_results(results: Path) -> None:
             raise unwritten(folder, error) from None
 
 
-def replace(path: Path, content: str | bytes) -> None:
+def replace(path: Path, content: str | bytes, option: str = "--results, or another file") -> None:
     """Write a result whole or not at all: under another name first, then moved to its place.
 
+    `option` is the one that names another place, for the sentence where this one takes nothing.
     A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
     """
     try:
         Folder(path.parent).put(path.name, content.encode() if isinstance(content, str) else content)
     except OSError as error:
-        raise unwritten(path, error) from None
+        raise unwritten(path, error, option) from None
 
 
 def unwritten(path: Path, error: OSError, option: str = "--results, or another file") -> UserError:

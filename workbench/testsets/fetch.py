@@ -9,16 +9,17 @@ import zipfile
 from pathlib import Path
 
 from workbench.images import files
+from workbench.passing import Say, unheard
 from workbench.spec import UserError
 
 from .known import KnownSet, Source
-from .registry import TestSet, Told, add, unheard
+from .registry import TestSet, add
 
 WAIT = 60
 """Seconds without an answer after which a server is given up."""
 
 
-def fetch(known: KnownSet, home: Path, told: Told) -> TestSet:
+def fetch(known: KnownSet, home: Path, told: Say) -> TestSet:
     """Download a set into the user's folder and register it; `told` hears of each file.
 
     What was downloaded before and is whole is not downloaded again. What comes is kept only if its checksum is the
@@ -46,7 +47,7 @@ def by_hand(known: KnownSet) -> str:
     return f"Its authors publish it at {known.page}{advice}; then: workbench data add {known.name} FOLDER."
 
 
-def _download(known: KnownSet, address: str, sha256: str, folder: Path, told: Told) -> Path:
+def _download(known: KnownSet, address: str, sha256: str, folder: Path, told: Say) -> Path:
     """One file with its checksum, or a sentence."""
     import logging
 
@@ -73,11 +74,20 @@ def _download(known: KnownSet, address: str, sha256: str, folder: Path, told: To
             f"What {address} sent is not what was published: its checksum differs. Nothing was kept. {by_hand(known)}"
         ) from None
     except (requests.RequestException, OSError) as error:
-        reason = " ".join(str(error).split())[:160]
         raise UserError(
-            f"Cannot fetch {address}: {reason}. Try again; what is whole is kept. {by_hand(known)}"
+            f"Cannot fetch {address}: {_why(error)}. Try again; what is whole is kept. {by_hand(known)}"
         ) from None
     return Path(got)
+
+
+def _why(error: BaseException) -> str:
+    """The innermost reason of a failure: what wraps it repeats address and port, several times."""
+    while (inner := getattr(error, "reason", None) or error.__cause__ or error.__context__) or error.args:
+        inner = inner or error.args[0]
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    return (getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__).rstrip(".")
 
 
 def _unpack(archive: Path, final: Path) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from workbench.images import files
+from workbench.passing import Say, unheard
 from workbench.spec import UserError, unknown
 
 from . import fingerprint, layout
@@ -25,13 +26,7 @@ from .recognise import State, Verdict, recognise
 TRIED = 6
 """Groups of images in a folder that are looked at for a known set."""
 
-Told = Callable[[str], None]
-
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-
-
-def unheard(_: str) -> None:
-    """Tell nobody."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def registered(name: str, home: Path) -> bool:
     return name == PHOTOS or (_folder(home) / f"{name}.json").is_file()
 
 
-def add(name: str, folder: Path, home: Path, told: Told = unheard) -> TestSet:
+def add(name: str, folder: Path, home: Path, told: Say = unheard) -> TestSet:
     """Register a folder's images as a set: as a known one after a look at every image, else under any name.
 
     Images stay where they are. A known set with some images missing is registered so; one that was changed is refused.
@@ -177,7 +172,7 @@ def find(name: str, home: Path) -> TestSet:
     return TestSet(name, _title(name), there, tuple(missing), state, sentence, folder)
 
 
-def check(name: str, home: Path, told: Told = unheard) -> TestSet:
+def check(name: str, home: Path, told: Say = unheard) -> TestSet:
     """The same with every sample read again; nothing is registered anew."""
     found = find(name, home)
     there, wrong = [], []
@@ -197,7 +192,7 @@ def check(name: str, home: Path, told: Told = unheard) -> TestSet:
 
 
 def _look(
-    group: layout.Group, told: Told = unheard
+    group: layout.Group, told: Say = unheard
 ) -> tuple[dict[Path, Image], list[str], dict[Path, fingerprint.Fingerprint]]:
     """Every image of a group that can be read, why others cannot, and what they are recognised by."""
     images, broken, prints = {}, [], {}

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from workbench import store
 from workbench.models import VARIANTS
+from workbench.passing import Say, unheard
 from workbench.spec import UserError, unknown
 
 from .manifest import WEIGHTS, Published, by_hash, of
@@ -81,12 +82,12 @@ def held(home: Path) -> list[Weights]:
     return sorted((w for w in found if w.path.stem == w.sha256), key=lambda w: w.name)
 
 
-def read(path: Path, trained_on: str | None = None, published: str | None = None) -> Weights:
+def read(path: Path, trained_on: str | None = None, published: str | None = None, say: Say = unheard) -> Weights:
     """What a file is, by its content: which variants it fits and, if anybody knows, what it was trained on."""
     from workbench.models import checkpoint
 
     digest = sha256(path)
-    fits = tuple(checkpoint.fitting(path))
+    fits = tuple(checkpoint.fitting(path, say))
     entry = by_hash(digest)
     if published is not None:
         entry = _named(published, entry, digest, fits, path)
@@ -115,13 +116,18 @@ def _named(name: str, entry: Published | None, digest: str, fits: tuple[str, ...
 
 
 def add(
-    path: Path, home: Path, trained_on: str | None = None, published: str | None = None, name: str | None = None
+    path: Path,
+    home: Path,
+    trained_on: str | None = None,
+    published: str | None = None,
+    name: str | None = None,
+    say: Say = unheard,
 ) -> Weights:
     """Copy a file into the user's folder and note what it is; the same content again changes only what is said of it.
 
     The first file that is said to be one of the manifest decides the hash of that one, if the manifest has none.
     """
-    found = read(path, trained_on, published)
+    found = read(path, trained_on, published, say)
     for other in held(home):
         if other.name == found.name and other.sha256 != found.sha256:
             raise UserError(
@@ -130,9 +136,9 @@ def add(
             )
     kept = replace(found, file=name or found.file, path=folder(home) / f"{found.sha256}.pth")
     if path.resolve() != kept.path.resolve():
-        store.replace(kept.path, path.read_bytes())
+        store.replace(kept.path, path.read_bytes(), "--data")
     note = {k: v for k, v in asdict(kept).items() if k != "path"}
-    store.replace(kept.path.with_suffix(".json"), json.dumps(note, indent=1) + "\n")
+    store.replace(kept.path.with_suffix(".json"), json.dumps(note, indent=1) + "\n", "--data")
     return kept
 
 

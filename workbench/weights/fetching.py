@@ -26,20 +26,21 @@ PATIENCE = 30
 """Seconds for a server that says nothing."""
 
 
-def fetch(name: str, home: Path) -> Weights:
-    """Download published weights into the user's folder; what is there already is not fetched again."""
+def check(name: str) -> None:
+    """Refuse a name that no published weights have."""
     if name not in WEIGHTS:
         raise unknown("published weights", name, WEIGHTS, "workbench weights list")
+
+
+def fetch(name: str, home: Path) -> Weights:
+    """Download published weights into the user's folder; what is there already is not fetched again."""
+    check(name)
     entry = WEIGHTS[name]
     for mine in held(home):
         if mine.name == name and mine.path.exists():
             return mine
     if entry.url is None:
-        file = f" as {entry.file}" if entry.file else ""
-        raise UserError(
-            f"{name} is on a page that no program can fetch from: {entry.page}{file}. Download it there, then: "
-            f"workbench weights add FILE --published {name}"
-        )
+        raise UserError(f"{name} is on a page that no program can fetch from. {_by_hand(entry)}")
     path = _downloaded(entry, entry.url, home)
     try:
         return add(path, home, published=name, name=entry.file)
@@ -66,12 +67,23 @@ def _downloaded(entry: Published, url: str, home: Path) -> Path:
     except urllib.error.HTTPError as error:
         raise UserError(f"{url} was refused: {error.code} {error.reason}. Visit {entry.page} instead.") from None
     except (OSError, http.client.HTTPException) as error:
-        kept = f" {part.stat().st_size:,} bytes are kept; the same command goes on." if part.exists() else ""
-        raise UserError(f"{url} could not be fetched: {getattr(error, 'reason', error)}.{kept}") from None
+        inner = getattr(error, "reason", error)
+        why = str(getattr(inner, "strerror", None) or inner).rstrip(".")
+        again = f"{part.stat().st_size:,} bytes are kept; the same command goes on" if part.exists() else "Try again"
+        raise UserError(f"{url} could not be fetched: {why}. {again}. {_by_hand(entry)}") from None
 
     _refuse_page(path, url, entry)
     part.unlink(missing_ok=True)
     return path
+
+
+def _by_hand(entry: Published) -> str:
+    """How weights come here without us."""
+    file = f" as {entry.file}" if entry.file else ""
+    return (
+        f"They are published at {entry.page}{file}; download them there, then: workbench weights add FILE --published "
+        f"{entry.name}"
+    )
 
 
 def _refuse_page(path: Path, url: str, entry: Published) -> None:

@@ -1,0 +1,67 @@
+"""What one measurement found, on a line: its figure, its marks, and what the marks mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from workbench import here
+from workbench.spec import Record
+
+from .layout import DOUBLE_DAGGER, spanned
+
+
+def answer(record: Record) -> str:
+    """`esc-x4   latency   steady   0.5062‡ seconds [0.501, 0.513] of 20 runs; interval 2.4% wide`."""
+    return f"{record.variant:22} {record.probe:14} {record.protocol:18} {_told(record)}"
+
+
+def disturbed(records: Iterable[Record]) -> str:
+    """What the mark of disturbed figures means, and what disturbed them; nothing where none is marked."""
+    why = spanned([why for record in records if record.status == "ok" for why in here.disturbed(record)])
+    return f"{DOUBLE_DAGGER}: {'; '.join(why)}." if why else ""
+
+
+def _told(record: Record) -> str:
+    if record.status != "ok":
+        return f"{record.status}: {record.reason}"
+    if "quality" in record.conditions:
+        return of_images(record)
+    mark = "‡" if here.disturbed(record) else ""
+    if "interval" in record.details:
+        return f"{_of_runs(record, mark)}{_doubts(record)}"
+    told = f"{record.value:,}{mark}" if record.unit == "count" else f"{_figure(record)}{mark} {record.unit}"
+    return told + (" (an estimate)" if "estimate" in record.details else "")
+
+
+def _figure(record: Record) -> str:
+    """Whole numbers as they are, others to the digits that mean something."""
+    return f"{record.value:,.0f}" if float(record.value).is_integer() else f"{record.value:.4g}"
+
+
+def _of_runs(record: Record, mark: str) -> str:
+    low, high = record.details["interval"]
+    return f"{record.value:.4g}{mark} {record.unit} [{low:.4g}, {high:.4g}] of {len(record.values)} runs"
+
+
+def _doubts(record: Record) -> str:
+    """What else speaks against a timed figure: that its runs had not settled, or leave much open."""
+    low, high = record.details["interval"]
+    warmup, told = record.details.get("warmup", {}), ""
+    if warmup.get("steady") is False:
+        runs = "1 run" if warmup["runs"] == 1 else f"{warmup['runs']} runs"
+        told += f"; warm-up cut short after {runs}, not yet steady"
+    if record.details.get("precise") is False and record.value:
+        told += f"; interval {(high - low) / record.value:.1%} wide"
+    return told
+
+
+def of_images(record: Record) -> str:
+    """The mean over a test set, and whose it is; of an incomplete set it is said to be one of some images only."""
+    images, name = record.details.get("images", ()), record.details.get("weights", {}).get("name", "?")
+    missing = record.details.get("missing", {})
+    digits, unit = (3, " dB") if record.unit == "decibels" else (4, "")
+    value = f"{record.value:.{digits}f}{unit}"
+    if record.details.get("complete"):
+        return f"{value}, the mean over {len(images)} images, with {name}"
+    why = "; ".join(map(str, missing.values())) or "the images are not the whole set, or not its own"
+    return f"no mean of {record.details.get('set')}: {len(images)} images of it have {value} with {name}; {why}"
