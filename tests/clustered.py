@@ -44,10 +44,12 @@ def raising(job):
 
 
 def slow(job):
-    """The first stays until its node has gone; the second, on another one, answers."""
+    """What is timed stays, the first time, until its node has gone; the second, on another one, answers."""
     import ray
 
     begun = Path(os.environ[PLACE], "begun")
+    if not pickle.loads(job["request"]).probe.timed:
+        return answer(job)
     try:
         begun.touch(exist_ok=False)
     except FileExistsError:

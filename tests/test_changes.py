@@ -205,7 +205,7 @@ def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, work
     ("words", "told"),
     [
         (("nowhere", "nowhere"), "There is no 'nowhere' to compare. Give a folder of records, a bundle"),
-        (("", "nowhere"), "There is no '' to compare."),
+        (("", "nowhere"), "There is an empty word after diff, "),
         (("nowhere.zip", "a"), "There is no bundle nowhere.zip."),
         ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 on"),
         ((".", ".", "--margin", "nan"), "--margin was given nan; give a fraction from 0 on"),

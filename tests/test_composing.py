@@ -217,7 +217,7 @@ def test_a_figure_that_its_own_row_contradicts_says_who_looks_for_others(write):
     ("text", "said"),
     [
         ("method,scale,Params\nOurs,4,1\n", "names no unit of its Params; write it into the heading: Params (K)"),
-        ("method,scale,Params (K)\n", "has 0 rows below its headings; there is no figure in it"),
+        ("method,scale,Params (K)\n", "has no row below its headings; there is no figure in it"),
         ("method,Params (K)\nOurs,1\n", "has no column of scales"),
         ("method,scale,Params (K)\nOurs,4,nan1\n", "is no figure"),
     ],

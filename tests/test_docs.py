@@ -149,7 +149,7 @@ def why_not(typed, name, options, variants):
     """
     if typed in ANSWERS:
         return None
-    if name in ("reproduce", "compare", "ablate", "share", "field", "fits", "diff") or "latency" in typed:
+    if name in ("reproduce", "compare", "ablate", "share", "field", "fits", "diff", "review") or "latency" in typed:
         return "takes its time"
     if "--on" in typed:
         return "needs a cluster"

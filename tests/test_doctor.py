@@ -63,7 +63,7 @@ def test_records_that_take_no_file_are_missing(findings, tmp_path, monkeypatch):
     def refuse(folder):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(store, "check", refuse)
+    monkeypatch.setattr(store.places.Folder, "check", refuse)
     seen = findings()["records"]
     assert (seen.state, seen.advice) == ("missing", "name another folder with --records")
     assert seen.found.startswith(f"Cannot write a record to {tmp_path}: Read-only file system. ")

@@ -45,7 +45,10 @@ def test_two_sweeps_at_once_measure_each_of_40_things_once(root, tmp_path):
 
 
 def test_without_reservations_they_would_not_so_the_test_above_can_fail(root, tmp_path):
-    found = sweeps(root, "unreserved", tmp_path / "records", 40)
+    for go in range(5):  # on a busy machine one may be so far ahead that the other finds all of it done
+        found = sweeps(root, "unreserved", tmp_path / f"records-{go}", 40)
+        if max(found["stored"].values()) > 1:
+            break
     assert len(found["stored"]) == 40
     assert max(found["stored"].values()) == 2
     assert sum(found["each"]) > 40

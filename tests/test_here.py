@@ -197,7 +197,7 @@ def test_markdown_shows_both_times_under_names_of_their_own(known):
     assert head == "| Method | Scale | Latency (ms) | Latency here (ms) | printed ÷ Ours | here ÷ Ours |"
     assert [line for line in text if line.startswith(("| Slow", "| Silent", "| Strange"))] == [
         "| Slow | x4 | 60.0 | 900.0 | 3.00 | 9.00 |",
-        "| Strange | x4 | 10.0 | – | – | – |",
+        "| Strange | x4 | **10.0** | – | – | – |",
         "| Silent | x4 | – | 50.0 | – | 0.50 |",
     ]
     assert len([line for line in text if line.startswith("Latency at x4: ")]) == 1

@@ -470,7 +470,7 @@ def test_a_field_of_one_s_own(workbench, here):
          " the maps of esc-x4 are known: workbench attention NAME --layers"),
         (("share", "./net.py:Net-x2", "--weights", "w.pth"), "--weights is for networks of the catalogue; ./net.py"
          ":Net-x2 has the weights that its code gives it."),
-        (("attention", "./net.py:Net-x2", "--maps", ""), "--maps was given an empty pattern; name modules of ./net.py"),
+        (("attention", "./net.py:Net-x2", "--maps", ""), "There is an empty word after --maps, "),
         (("attention", "./net.py:Plain", "--crop", "16"), "Found no map in ./net.py:Plain-x2: no softmax and no"),
         (("attention", "./net.py:Net-x2", "--crop", "0"), "--crop was given 0; give a number of LR pixels"),
         (("share", "./net.py:Net-x2", "--crop", "16", "--layer", "b9"), "No attention layer 'b9'."),

@@ -44,7 +44,7 @@ def test_every_modifier_changes_fields_that_there_are(name):
             r"No protocol 'ecs'\. Did you mean 'esc'\? Known: esc, hitsr, fvcore, torch, hooks, steady, cpu, quality\.",
         ),
         ("esc+cel", r"No modifier of a protocol 'cel'\. Did you mean 'ceil'.*workbench protocols"),
-        ("esc+", r"No modifier of a protocol ''\. "),
+        ("esc+", r"Protocol 'esc\+' has a \+ without a modifier behind it; "),
         ("esc+sdpa+flex", r"Protocol 'esc\+sdpa\+flex': \+sdpa and \+flex both set 'attention'; keep one of them\."),
         ("", r"No protocol ''\. "),
     ],

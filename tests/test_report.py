@@ -154,7 +154,7 @@ def test_markdown_has_an_entry_for_each_column_in_each_row(cells):
     assert all(re.fullmatch(r" -+:? ", rule) for rule in entries(lines[1]))
     assert judge.summary(MADE, cells) in text
     shown = [e.strip() for e in entries(lines[2])]
-    assert shown[1:6] == ["x2", "592.0", "**591.98**", "0", "reproduced"]
+    assert shown[1:6] == ["x2", "592.0", "<ins>591.98</ins>", "0", "reproduced"]
     assert "\\|" in shown[0]
 
 

@@ -41,7 +41,7 @@ def known(make_record):
     [
         ("[flops]\nvalue = '1G'", "fvcore"),
         ("[flops]\nvalue = '1G'\ncounter = 'thop'\nlr = 'ceil'\ncounts = 'operations'", "hooks+ceil+twice"),
-        ("[flops]\nvalue = 1\nlr = '427x240'\npadding = false\nscan = true", "fvcore+ceil+unpadded+scan"),
+        ("[flops]\nvalue = 1234\nlr = '427x240'\npadding = false\nscan = true", "fvcore+ceil+unpadded+scan"),
         ("[flops]\nvalue = '1G'\nlr = '426x240'\npadding = true\nscan = true\nmode = 'train'", "fvcore+train+scan"),
         ("[flops]\nvalue = '1G'\nhr = '1920x1080'\nattention = 'sdpa'", "fvcore+hr1080p+sdpa"),
         ("[flops]\nvalue = '1G'\nprotocol = 'esc+ceil'", "esc+ceil"),

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from workbench import fits, models, planner, protocols
+from workbench.planner import Look
 from workbench.spec import Quality, UserError
 from workbench.upscaling import SURE, Upscaler, starts
 from workbench.weights import Weights
@@ -136,7 +137,7 @@ def test_memory_cuts_what_would_not_fit_and_the_picture_says_so(upscaler, monkey
 
     def image(planner, room, height, width, overlap):
         asked.append((planner.variant.name, planner.protocol.build.forward, room.free, height, width))
-        look = planner.Look((8, 10), 1, 1, True)
+        look = Look((8, 10), 1, 1, True)
         return fits.Answer("imdn-x2", "", room, look, (1, 1), False, None, fits.Tiles(look, 2, 1, overlap, 0.0), 1)
 
     monkeypatch.setattr(fits, "image", image)

@@ -162,8 +162,6 @@ def attended(
             f"{' and '.join(given)} {'is' if len(given) == 1 else 'are'} for networks of your own; the maps of {name}"
             " are known: workbench attention NAME --layers"
         )
-    if "" in (maps or ()):
-        raise UserError(f"--maps was given an empty pattern; name modules of {name}, or leave it out for all its maps.")
     if not ours and weights is not None:
         raise UserError(
             f"--weights is for networks of the catalogue; {name} has the weights that its code gives it. Have its"

@@ -143,11 +143,11 @@ class OnRay:
                 request, at = self._flying.pop(reference)
                 if at:
                     self._load[at.key] -= 1
-                if record := self._record(request, reference):
+                if record := self._record(request, at, reference):
                     return request, record
         return self._failed.popleft()
 
-    def _record(self, request: Request, reference: Any) -> Record | None:
+    def _record(self, request: Request, at: Node | None, reference: Any) -> Record | None:
         """What came back; None where it was begun again, or noted as failed."""
         errors = self._ray.exceptions
         try:
@@ -157,16 +157,22 @@ class OnRay:
         except errors.RayTaskError as error:
             self._fail(request, Outcome("failed", str(error.cause), details={"traceback": traceback.format_exc()}))
         except errors.RayError as error:
-            self._lost(request, error)
+            self._lost(request, at, error)
         else:
             if "refused" not in told:
                 return store.parse(json.dumps(places.dated(told)))
             self._fail(request, Outcome("failed", told["refused"]))
         return None
 
-    def _lost(self, request: Request, error: Exception) -> None:
-        """Its node or process has gone: it is begun on another one, unless that was tried often enough."""
+    def _lost(self, request: Request, at: Node | None, error: Exception) -> None:
+        """Its node or process has gone: it is begun on another one, unless that was tried often enough.
+
+        For some seconds Ray may list a node as alive on which it places nothing any more.
+        """
         alive = {n["NodeID"] for n in self._ray.nodes() if n["Alive"]}
+        errors = self._ray.exceptions
+        if at and isinstance(error, errors.NodeDiedError | errors.TaskUnschedulableError):
+            alive -= {at.key}
         self.nodes = [n for n in self.nodes if n.key in alive]
         self._tries[request.identity] += 1
         if request.machine and self._tries[request.identity] <= RETRIES:
