@@ -47,15 +47,15 @@ def measure(
     comes back as it was, and so do the generators of random numbers; its own hooks run with the copy. Its peak of
     memory is one of a process that holds other things too.
 
-    >>> import workbench as wb
-    >>> from torch import nn
-    >>> net = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
-    >>> frame = wb.measure(net, probes=["params", "macs"])
-    >>> int(frame.loc["Sequential-x4", "params"])  # 3 * 48 * 3 * 3 weights and 48 biases
-    1344
-    >>> print(frame.scaled().to_csv(), end="")
-    network,params (K),macs (M)
-    Sequential-x4,1.344,74.65
+        >>> import workbench as wb
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
+        >>> frame = wb.measure(net, probes=["params", "macs"])
+        >>> int(frame.loc["Sequential-x4", "params"])  # 3 * 48 * 3 * 3 weights and 48 biases
+        1344
+        >>> print(frame.scaled().to_csv(), end="")
+        network,params (K),macs (M)
+        Sequential-x4,1.344,74.65
     """
     from . import asked, frames
 
@@ -72,14 +72,14 @@ def trace(
     Times are estimates from the device's data sheet (`workbench devices`), never measured. `depth` is how many names of
     a module's path are kept. A reference is walked in a fresh process, an nn.Module as a copy in this one.
 
-    >>> import workbench as wb
-    >>> from torch import nn
-    >>> net = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
-    >>> seen = wb.trace(net, device="rtx-4090")
-    >>> int(seen.operators.loc["conv2d", "multiply_adds"])  # 320 * 180 pixels of 1296 each
-    74649600
-    >>> list(seen.top(1).index)  # the module that takes longest moves, and computes nothing
-    ['1']
+        >>> import workbench as wb
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
+        >>> seen = wb.trace(net, device="rtx-4090")
+        >>> int(seen.operators.loc["conv2d", "multiply_adds"])  # 320 * 180 pixels of 1296 each
+        74649600
+        >>> list(seen.top(1).index)  # the module that takes longest moves, and computes nothing
+        ['1']
     """
     from . import asked, views
 
@@ -101,16 +101,16 @@ def compare(
     there already is timed in this process, a reference in a fresh one: the two cannot be compared with each other, but
     both with names of the catalogue.
 
-    >>> import workbench as wb
-    >>> from torch import nn
-    >>> def net(depth):
-    ...     middle = [nn.Conv2d(32, 32, 3, padding=1) for _ in range(depth)]
-    ...     return nn.Sequential(nn.Conv2d(3, 32, 1), *middle, nn.Conv2d(32, 48, 1), nn.PixelShuffle(4))
-    >>> found = wb.compare({"shallow": net(1), "deep": net(8)}, protocol="cpu", budget=1)
-    >>> found.sentences()  # doctest: +ELLIPSIS
-    ['shallow is ...x [...] faster than deep on ...']
-    >>> bool(found.ratios.loc[("shallow", "deep"), "median"] > 1)
-    True
+        >>> import workbench as wb
+        >>> from torch import nn
+        >>> def net(depth):
+        ...     middle = [nn.Conv2d(32, 32, 3, padding=1) for _ in range(depth)]
+        ...     return nn.Sequential(nn.Conv2d(3, 32, 1), *middle, nn.Conv2d(32, 48, 1), nn.PixelShuffle(4))
+        >>> found = wb.compare({"shallow": net(1), "deep": net(8)}, protocol="cpu", budget=1)
+        >>> found.sentences()  # doctest: +ELLIPSIS
+        ['shallow is ...x [...] faster than deep on ...']
+        >>> bool(found.ratios.loc[("shallow", "deep"), "median"] > 1)
+        True
     """
     from . import asked, views
 
@@ -125,10 +125,10 @@ def table(name: str, *, records: str | Path | None = None) -> Shown:
 
     A notebook shows it as the table that was printed, figures measured here beside it. Nothing is measured.
 
-    >>> import workbench as wb
-    >>> cells = wb.table("esc-table2")
-    >>> cells.query("method == 'ESC' and scale == 4 and column == 'params_k'")["printed"].item()
-    '968'
+        >>> import workbench as wb
+        >>> cells = wb.table("esc-table2")
+        >>> cells.query("method == 'ESC' and scale == 4 and column == 'params_k'")["printed"].item()
+        '968'
     """
     from . import asked, frames
 
