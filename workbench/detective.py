@@ -55,11 +55,13 @@ def table(chosen: Table, only: Iterable[str], records: Path) -> list[Cell]:
 
 def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
     """The counted or estimated cells of built networks that the specifications pick, all of them if there is none."""
-    columns = [c.id for c in chosen.columns if searched(c)]
+    columns = {c.id: c.title for c in chosen.columns if searched(c)}
     able = {(r.method, r.scale, c) for r in chosen.rows for c in columns if r.variant and c in r.printed}
+    titles = {title.lower(): id for id, title in columns.items()}
     found = set[tuple[str, int, str]]()
     for one in only:
-        method, *rest = one.split(":")
+        method, *parts = one.split(":")
+        rest = [titles.get(part.lower(), part) for part in parts]
         known = {r.method: r for r in chosen.rows}
         if method not in known:
             raise unknown(f"method in {chosen.id}", method, known, f"workbench table {chosen.id}")
@@ -70,9 +72,11 @@ def pick(chosen: Table, only: Iterable[str]) -> set[tuple[str, int, str]]:
         }
         if not hits:
             built = ", ".join(sorted({c[0] for c in able}))
+            scales = ", ".join(f"x{scale}" for scale in sorted({c[1] for c in able if c[0] == method}))
             raise UserError(
                 f"No counted or estimated cell {one!r} in {chosen.id}. A cell is METHOD, METHOD:xSCALE or "
-                f"METHOD:xSCALE:COLUMN; such columns: {', '.join(columns)}; built methods: {built}."
+                f"METHOD:xSCALE:COLUMN; such columns: {', '.join(columns.values())}; "
+                + (f"{method} is there at {scales}." if scales else f"built methods: {built}.")
             )
         found |= hits
     return found or able

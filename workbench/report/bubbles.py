@@ -59,8 +59,9 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
         planned = [c.estimate / c.reported - 1 for c in every if c.estimate and c.reported]
         there = f"{len(planned)} of {len(every)}, {looks.spread(planned)}"
         said.append(f"dashed: {area.title.lower()} planned here without the device ({there})")
-    if any(c.measured is not None for m in shown.values() for f in m.values() for c in (f[x.id], f[y.id])):
-        said.append("+: measured here")
+    both = [c for m in shown.values() for f in m.values() for c in (f[x.id], f[y.id])]
+    if off := [c.difference for c in both if c.measured is not None and c.difference is not None]:
+        said.append(f"+: measured here ({len(off)} of {len(both)}, {looks.spread(off)})")
     looks.foot(canvas, [], [*said, *looks.told(left_out)])
     place_all(canvas, to_place, size=8.5)
     return canvas
