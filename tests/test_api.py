@@ -322,3 +322,10 @@ def test_a_table_is_its_cells_and_the_page_that_was_printed(example):
     assert {"method", "printed", "measured", "verdict"} <= set(frame)
     assert set(frame["verdict"]) >= {"reproduced", "not measured"}
     assert "<table" in frame._repr_html_()
+
+
+def test_what_is_no_table_and_what_is_several_networks_have_their_sentence():
+    with pytest.raises(UserError, match=r"^Conv2d was given where a table belongs; give the name of a published one"):
+        wb.table(nn.Conv2d(3, 3, 1))
+    with pytest.raises(UserError, match=r"^2 networks were given where one belongs"):
+        wb.trace([nn.Conv2d(3, 3, 1)] * 2)

@@ -73,7 +73,7 @@ MISTAKES = {
     "a cell that is not counted": (
         ("explain", "esc-table2", "--cell", "ESC:x4:set5_psnr"),
         "No counted or estimated cell 'ESC:x4:set5_psnr' in esc-table2.",
-        "such columns: memory_mb, flops_g, params_k",
+        "such columns: Memory, FLOPs, Params",
     ),
     "an unknown table": (("table", "esc-table1"), "No table 'esc-table1'. Did you mean 'esc-table", "esc-table2"),
     "an unknown format": (
@@ -526,7 +526,7 @@ def test_ctrl_c_is_one_sentence_and_loses_nothing_that_was_finished(root, tmp_pa
     assert first.startswith("[1/")
     assert (running.returncode, out) == (2, "")
     assert lines[-1] == (
-        "workbench: Interrupted. Every finished measurement is stored; the same command goes on from there."
+        "workbench: Interrupted. What was finished for a record is stored, the rest is not; run the same command again for that."
     )
     assert all(line.startswith("[") for line in lines[:-1])
     assert len(store.read(tmp_path).records) >= len(lines)  # the first line was read before

@@ -133,4 +133,4 @@ def table(name: str, *, records: str | Path | None = None) -> Shown:
     from . import asked, frames
 
     with asked.in_python():
-        return frames.published(name, asked.folder(records))
+        return frames.published(asked.table(name), asked.folder(records))

@@ -36,7 +36,19 @@ class Store:
 
 def folder(records: str | Path | None) -> Path:
     """A folder of records; the workbench's own if none is named."""
+    if isinstance(records, str) and "://" in records:
+        return store.places.where(records)
     return store.default() if records is None else _path(records, "records")
+
+
+def table(name: object) -> str:
+    """The name of a published table; a network is none."""
+    if not isinstance(name, str):
+        raise UserError(
+            f"{type(name).__name__} was given where a table belongs; give the name of a published one, such as "
+            "'esc-table2' (workbench tables). A row of your own: workbench table esc-table2 --add ./net.py:Net"
+        )
+    return name
 
 
 def _path(given: str | Path, what: str) -> Path:
@@ -99,6 +111,8 @@ def networks(meant: Any, scale: int | None, twice: bool = False) -> dict[str, Va
 
 def network(meant: Any, scale: int | None) -> Variant:
     """The one network that was meant."""
+    if isinstance(meant, list | tuple | dict):
+        raise UserError(f"{len(meant)} networks were given where one belongs; give one after the other.")
     found = _meant(meant, scale)
     if len(found) > 1:
         raise UserError(f"{meant!r} names {len(found)} networks, and one was asked for: {found[0].name}, ...")

@@ -52,7 +52,10 @@ def _place(text: str) -> Path:
 Records = Annotated[
     Path | None,
     typer.Option(
-        "--records", metavar="DIR|URL", parser=_place, help="Folder of records, or s3://... [results/records]."
+        "--records",
+        metavar="DIR|URL",
+        parser=_place,
+        help="Folder of records, or s3://... [the clone's results/records].",
     ),
 ]
 Results = Annotated[
