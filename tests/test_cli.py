@@ -526,7 +526,7 @@ def test_ctrl_c_is_one_sentence_and_loses_nothing_that_was_finished(root, tmp_pa
     assert first.startswith("[1/")
     assert (running.returncode, out) == (2, "")
     assert lines[-1] == (
-        "workbench: Interrupted. What was finished for a record is stored, the rest is not; run the same command again for that."
+        "workbench: Interrupted. What was finished for a record is stored; the same command, run again, does the rest."
     )
     assert all(line.startswith("[") for line in lines[:-1])
     assert len(store.read(tmp_path).records) >= len(lines)  # the first line was read before

@@ -13,7 +13,7 @@ TYPE_CHECKING = False  # without an import of typing: until `watch` is called, a
 if TYPE_CHECKING:
     from types import FrameType
 
-TOLD = "Interrupted. What was finished for a record is stored, the rest is not; run the same command again for that."
+TOLD = "Interrupted. What was finished for a record is stored; the same command, run again, does the rest."
 
 AGAIN = 0.05
 """Seconds after which an interrupt that had to wait is tried again."""

@@ -55,7 +55,7 @@ Records = Annotated[
         "--records",
         metavar="DIR|URL",
         parser=_place,
-        help="Folder of records, or s3://... [the clone's results/records].",
+        help="Folder or s3://... of records [the clone's results/records].",
     ),
 ]
 Results = Annotated[
