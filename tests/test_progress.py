@@ -123,3 +123,11 @@ def test_a_terminal_s_bar_has_no_colour_where_none_is_wanted(monkeypatch):
     for wanted in ("", "1"):
         monkeypatch.setenv("NO_COLOR", wanted)
         assert progress._Bar(1).bar.console.no_color == bool(wanted)
+
+
+def test_a_sweep_whose_reader_has_gone_measures_on(asked, how, tmp_path, monkeypatch):
+    def gone(text):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", Mock(write=gone))
+    assert len(progress.run(asked, tmp_path, how)) == len(store.read(tmp_path).records) == 3

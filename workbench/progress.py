@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter
@@ -142,7 +143,10 @@ class _Lines:
         self.say(_waiting(left))
 
     def say(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr)
+        try:
+            print(sentence, file=sys.stderr)
+        except BrokenPipeError:  # who read along has gone; what was asked for is measured all the same
+            sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # open for as long as the process lives
 
 
 class _Bar(_Lines):
