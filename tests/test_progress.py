@@ -129,5 +129,5 @@ def test_a_sweep_whose_reader_has_gone_measures_on(asked, how, tmp_path, monkeyp
     def gone(text):
         raise BrokenPipeError
 
-    monkeypatch.setattr(sys, "stderr", Mock(write=gone))
+    monkeypatch.setattr(sys, "stderr", Mock(write=gone, isatty=lambda: False))
     assert len(progress.run(asked, tmp_path, how)) == len(store.read(tmp_path).records) == 3
