@@ -13,9 +13,10 @@ AWAY = (7.0, 12.0, 18.0, 26.0, 36.0, 48.0, 64.0, 84.0)
 """How far from its point's rim a name may be moved; from there a line leads back."""
 
 DIRECTIONS = 24
-UPON, ACROSS, CROSSING, THROUGH, NEAR, LINE = 1e5, 300.0, 120.0, 60.0, 4.0, 9.0
-"""Costs: a name upon a name, a leader across a name, two leaders crossing, a leader through a point, a name close to
-another's point, a name on a line of the picture. One is a point of distance."""
+UPON, ACROSS, CROSSING, THROUGH, ASTRAY, NEAR, LINE = 1e5, 300.0, 120.0, 60.0, 150.0, 4.0, 9.0
+"""Costs: a name upon a name, a leader across a name, two leaders crossing, a leader through a point, a name without a
+leader nearer to another's point than to its own, a name close to another's point, a name on a line of the picture. One
+is a point of distance."""
 
 SWEEPS = 20
 
@@ -110,7 +111,8 @@ class _Choices:
                 continue
             gap = _gap(boxes, s)
             inside &= gap > 0
-            cost += NEAR * ((gap < 3) & (gap < _gap(boxes, spot)))
+            nearer = gap < _gap(boxes, spot)
+            cost += NEAR * ((gap < 3) & nearer) + ASTRAY * (nearer & np.isnan(leaders[:, 0]))
             cost += THROUGH * (_reach(leaders, s) < s.radius + 1)
         on = np.zeros(len(rows))
         for other in crossed:
