@@ -133,6 +133,24 @@ def test_a_layer_is_1_with_itself_and_with_those_that_share_its_map():
         assert apart < 0.99
 
 
+@pytest.mark.parametrize(("variant", "side"), [("asid-x4", 16), ("elan-light-x4", 32)])
+def test_of_layers_that_share_maps_every_neighbour_has_its_distance(variant, side):
+    subject = study.subject(variant)
+    got, every = (found(subject, "js", x=picture(side), all_pairs=all_pairs) for all_pairs in (False, True))
+    index = {layer.name: i for i, layer in enumerate(subject.layers)}
+    near = measures.neighbours(measures.MEASURES["js"], subject.layers)
+    assert any(a.shares for a, _ in near)
+    at = np.array([(index[a.name], index[b.name]) for a, b in near if not {a.name, b.name} & got.left.keys()]).T
+    assert np.isfinite(got.values["js"][*at]).all()
+    assert np.array_equal(got.values["js"][*at], every.values["js"][*at])
+    told = []
+    study._tell_near(got, told.append)
+    makers = [index[layer.name] for layer in subject.layers if not layer.shares]
+    count = np.isfinite(got.values["js"][np.ix_(makers, makers)][*np.triu_indices(len(makers), 1)]).sum()
+    assert bool(told) == (variant == "elan-light-x4")  # where the neighbours are not all pairs already
+    assert not told or told[0].startswith(f"js: {count} pairs of maps behind the neighbours took ")
+
+
 def test_matched_and_plain_measures_come_of_the_same_maps(swin):
     got = found(swin, "cosine", "cosine-matched", "averaged-matched", "js", "js-matched")
     both = got.values["cosine-matched"]
