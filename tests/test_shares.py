@@ -181,6 +181,14 @@ def test_layers_that_cannot_share_are_told_with_the_reason(workbench, tmp_path, 
     ran = workbench(*words, "--images", photographs, "--records", tmp_path / "records")
     assert ran.code == 2
     assert "No two of these layers of asid-x4 could share a map (maps of two kinds: 1)." in ran.err
+    assert ": measured" not in ran.err  # the first image shows it
+    assert not store.read(tmp_path / "records").records
+
+
+def test_a_network_of_one_attention_layer_has_nobody_to_share_with():
+    net = trials.Network(models.find("asid-x4"), None, None)
+    with pytest.raises(UserError, match="asid-x4 has one attention layer only, a; a map is shared by two layers"):
+        shares.check(net, [A], 16, [])
 
 
 # --- the command field

@@ -106,6 +106,10 @@ def check(net: Network, found: Sequence[Layer], side: int, named: Sequence[str])
     if not found:
         raise UserError(f"{net.variant.name} has no attention; with attention: {', '.join(models.attentive())}.")
     chosen = tuple(found) if not named else tuple(find(name, found) for name in dict.fromkeys(named))
+    if len(found) < 2:
+        raise UserError(
+            f"{net.variant.name} has one attention layer only, {found[0].name}; a map is shared by two layers."
+        )
     if len(chosen) < 2:
         raise UserError(
             f"A map is shared by two layers, and one was named: {chosen[0].name}. Name another one with --layer, or"
@@ -140,12 +144,6 @@ class Study:
         records = trials.each(self.trial, self.net, self.images, folder, self._measure, force)
         by_name = {layer.name: layer for layer in self.found}
         legal = [Pair(by_name[a], by_name[b]) for a, b, *_ in records[0].details["pairs"]]
-        if not legal:
-            told = "; ".join(f"{why}: {n}" for why, n in records[0].details["refused"].items())
-            raise UserError(
-                f"No two of these layers of {self.net.variant.name} could share a map ({told}). Name layers of one kind"
-                " and window with --layer, or none for all."
-            )
         trials.tell("what sharing saves: reading the network's trace")
         ledger, unsaved = self._ledger()
         saved = {b: ledger.saved({by_name[b].path}) for b in dict.fromkeys(p.b.name for p in legal)}
@@ -175,6 +173,12 @@ class Study:
             self.net.model(x)
         plain = time.perf_counter() - start
         legal, refused = sharing.pairs(self.chosen, own.shapes)
+        if not legal:  # nor on another image: what is legal is a matter of shapes
+            told = "; ".join(f"{why}: {n}" for why, n in refused.items())
+            raise UserError(
+                f"No two of these layers of {self.net.variant.name} could share a map ({told}). Name layers of one kind"
+                " and window with --layer, or none for all."
+            )
         guess = plain * len(legal) * (1 if isinstance(self.net.model, Tapped) else PART)
         told = f"about {guess:.0f} s (an estimate from one pass of {plain:.2f} s)"
         trials.tell(f"{image.name}: {len(legal)} pairs, {told}")
