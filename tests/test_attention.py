@@ -12,6 +12,7 @@ from workbench import attention, models, sidefiles, store, testsets, weights
 from workbench.attention import choosing, measures, passes, pictures, reading, similarity, streaming, study
 from workbench.images import files
 from workbench.report import attention as report
+from workbench.report.labels import settle
 from workbench.spec import UserError
 
 PAIRS = ("cosine", "averaged", "profile", "cka", "js")
@@ -131,6 +132,24 @@ def test_a_layer_is_1_with_itself_and_with_those_that_share_its_map():
                     assert got.values[name][at, index[layer.shares]] == same
         apart = got.values["cosine"][0, 2] if variant == "asid-x4" else got.values["cosine"][0, index["g2.b0.w4"]]
         assert apart < 0.99
+
+
+@pytest.mark.parametrize(("variant", "side"), [("asid-x4", 16), ("elan-light-x4", 32)])
+def test_of_layers_that_share_maps_every_neighbour_has_its_distance(variant, side):
+    subject = study.subject(variant)
+    got, every = (found(subject, "js", x=picture(side), all_pairs=all_pairs) for all_pairs in (False, True))
+    index = {layer.name: i for i, layer in enumerate(subject.layers)}
+    near = measures.neighbours(measures.MEASURES["js"], subject.layers)
+    assert any(a.shares for a, _ in near)
+    at = np.array([(index[a.name], index[b.name]) for a, b in near if not {a.name, b.name} & got.left.keys()]).T
+    assert np.isfinite(got.values["js"][*at]).all()
+    assert np.array_equal(got.values["js"][*at], every.values["js"][*at])
+    told = []
+    study._tell_near(got, told.append)
+    makers = [index[layer.name] for layer in subject.layers if not layer.shares]
+    count = np.isfinite(got.values["js"][np.ix_(makers, makers)][*np.triu_indices(len(makers), 1)]).sum()
+    assert bool(told) == (variant == "elan-light-x4")  # where the neighbours are not all pairs already
+    assert not told or told[0].startswith(f"js: {count} pairs of maps behind the neighbours took ")
 
 
 def test_matched_and_plain_measures_come_of_the_same_maps(swin):
@@ -286,6 +305,21 @@ def test_the_command_writes_csv_and_pictures_that_say_untrained(workbench, folde
     assert "g0.b1 (shifted)" in (tmp_path / "figures" / f"{stem}-averaged.svg").read_text()
 
 
+def test_the_names_at_a_matrix_lie_inside_the_picture_at_their_rows():
+    known = study.subject("hit-srf-x4").layers
+    count = len(known)
+    value = np.random.default_rng(0).random((count, count))
+    images, cka = np.ones((count, count), dtype=np.int64), measures.MEASURES["cka"]
+    table = reading.Table("hit-srf-x4", cka, known, value, value, value, images, (), (0.5, 0.4, 0.6), False, {})
+    canvas = report.styled_heatmap(table)
+    settle(canvas)
+    panel = canvas.axes[0]
+    for name in panel.get_yticklabels():
+        box = name.get_window_extent()
+        assert box.x0 >= 0
+        assert box.y0 <= panel.transData.transform((0, name.get_position()[1]))[1] <= box.y1
+
+
 def test_profiles_are_drawn_of_the_layers_that_have_one(swin, folder, tmp_path):
     crops = pictures.crops(images(folder / "a.png"), 16)
     answers = study.run(swin, crops, measures.find(["profile"]), tmp_path, tell=lambda told: None)
@@ -358,6 +392,10 @@ def test_layers_are_listed(workbench):
     [
         (("imdn-x4",), r"imdn-x4 has no attention; with attention: esc, esc-light, .*, mambairv2-light\."),
         (("swinir-light-x5",), r"No variant 'swinir-light-x5'. Did you mean"),
+        (
+            ("swinir-light-x4", "--measure", "foo"),
+            r"'foo'. 11 are known; .*: cosine, averaged, .*, diagonal\.$",
+        ),
         (("swinir-light-x4", "--measure", "cosin"), r"No measure 'cosin'. Did you mean 'cosine'"),
         (
             ("swinir-light-x4", "--crop", "8"),
@@ -383,6 +421,24 @@ def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path,
     assert ran.code == 2
     assert re.search(told, ran.err.splitlines()[-1])
     assert ran.out == ""
+
+
+def test_what_lies_in_the_results_is_of_one_run_that_defined_something(workbench, folder, tmp_path):
+    words = ("attention", "hit-srf-x4", "--images", folder / "a.png", "--crop", 16)
+    words = (*words, "--records", tmp_path, "--results", tmp_path, "--data", tmp_path)
+    first = workbench(*words, "--measure", "cka")
+    assert "left out" not in first.out  # windows that do not fit leave features what they are
+    assert "removed" not in first.out
+    made = {p: p.read_bytes() for p in tmp_path.glob("[ft]*/attention-*")}
+    assert len(made) == 7
+    nothing = workbench(*words, "--measure", "js")
+    assert nothing.code == 2
+    assert "workbench: Nothing was written: no measure that was asked for is defined here" in nothing.err
+    assert {p: p.read_bytes() for p in tmp_path.glob("[ft]*/attention-*")} == made
+    other = workbench(*words, "--measure", "averaged")
+    assert "left out: g0.b2: two of its windows" in other.out
+    assert "removed: 3 files of pictures that an earlier run drew of other measures" in other.out
+    assert not list(tmp_path.glob("figures/*-cka.*"))
 
 
 def test_text_says_why_nothing_is_defined(tmp_path, folder):

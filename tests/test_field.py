@@ -157,6 +157,28 @@ def test_refusals():
         field.gradient(broken, torch.rand(1, 3, 4, 4))
 
 
+class Cut(nn.Conv2d):
+    """A network whose output autograd cannot follow back to its input, in one of three ways."""
+
+    def __init__(self, way):
+        super().__init__(3, 3, 1)
+        self.way = way
+
+    def forward(self, x):
+        if self.way == "constant":
+            return torch.ones_like(x)
+        with torch.set_grad_enabled(self.way != "no_grad"):
+            return super().forward(x.detach())
+
+
+@pytest.mark.parametrize("way", ["no_grad", "detach", "constant"])
+def test_a_network_without_gradient_to_its_input_is_told_what_to_leave_out(way):
+    told = "its output has no gradient with respect to its input. Leave out torch.no_grad"
+    for look in (field.gradient, field.attribute):
+        with pytest.raises(UserError, match=told):
+            look(Cut(way), torch.rand(1, 3, 20, 20))
+
+
 # --- every architecture
 
 TWINS = {"esc", "esc-fp", "hit-sir", "asid-d8", "carn-m"}

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from workbench import models, store
-from workbench.attention import field, fields, pictures, shares, trials
+from workbench.attention import field, fields, pictures, planning, shares, trials
 from workbench.attention.capture import Geometry, Layer
 from workbench.attention.saving import Saved
 from workbench.attention.sharing import Pair
@@ -57,20 +57,40 @@ def layer(name):
 A, B, C, D = (layer(name) for name in "abcd")
 
 
-def outcome(a, b, loss, psnr=40.0):
-    return shares.Outcome(Pair(a, b), psnr, loss, None, None, Saved(1.0, 1.0))
+def told(found):
+    return [(f"{pair}", loss) for pair, loss in found]
 
 
-def test_a_plan_begins_with_what_changes_least_and_keeps_the_maps_in_use():
-    found = [
-        outcome(A, B, -0.03, psnr=52),  # b's map is in use by then
-        outcome(A, C, 0.01, psnr=54),
-        outcome(B, C, 0.01, psnr=60),  # first: c takes b's map, so b goes on making it
-        outcome(A, D, -0.02, psnr=40),
-        outcome(C, D, 0.00, psnr=55),  # c makes none any more
-        outcome(B, D, 0.02, psnr=50),
-    ]
-    assert [str(p) for p in shares._order(found)] == ["b for c", "b for d"]
+def test_a_map_is_always_that_of_a_layer_that_makes_one():
+    steps = [Pair(C, D), Pair(B, C), Pair(A, B)]  # each time the giver takes a map itself
+    assert [str(p) for p in planning.settled(steps[:2])] == ["b for d", "b for c"]
+    assert [str(p) for p in planning.settled(steps)] == ["a for d", "a for c", "a for b"]
+    assert [str(p) for p in planning.settled([Pair(A, B), Pair(C, D)])] == ["a for b", "c for d"]
+
+
+def test_a_plan_goes_on_while_any_pair_stays_within_the_bound():
+    tried = []
+
+    def loss(chosen):
+        tried.append(" ".join(sorted(map(str, chosen))))
+        return {"b for c": 0.02, "a for b a for c": 0.05, "a for b a for c a for d": 0.2}.get(tried[-1], 0.3)
+
+    order = [Pair(B, C), Pair(C, D), Pair(B, D), Pair(A, B), Pair(A, C), Pair(A, D)]
+    steps = planning.plan(order, loss, 0.1)
+    assert told(steps) == [("b for c", 0.02), ("a for b", 0.05), ("a for d", 0.2)]  # the last one is beyond
+    assert tried == ["b for c", "b for c b for d", "a for b a for c", "a for b a for c a for d"]
+
+
+def test_a_pair_that_lost_too_much_is_tried_again_on_top_of_others():
+    losses = {"a for b": 0.3, "c for d": 0.2, "a for c": 0.05, "a for b a for c": 0.09, "a for c a for d": 0.4}
+
+    def loss(chosen):
+        return losses.get(" ".join(sorted(map(str, chosen))), 0.5)
+
+    order = [Pair(A, B), Pair(C, D), Pair(A, C), Pair(A, D)]
+    assert told(planning.plan(order, loss, 0.1)) == [("a for c", 0.05), ("a for b", 0.09), ("a for d", 0.5)]
+    assert told(planning.plan(order, loss, 0.01)) == [("a for c", 0.05)]
+    assert planning.plan([], loss, 1) == []
 
 
 def test_the_plan_that_is_kept_ends_with_the_last_step_inside_the_bound():
@@ -161,6 +181,14 @@ def test_layers_that_cannot_share_are_told_with_the_reason(workbench, tmp_path, 
     ran = workbench(*words, "--images", photographs, "--records", tmp_path / "records")
     assert ran.code == 2
     assert "No two of these layers of asid-x4 could share a map (maps of two kinds: 1)." in ran.err
+    assert ": measured" not in ran.err  # the first image shows it
+    assert not store.read(tmp_path / "records").records
+
+
+def test_a_network_of_one_attention_layer_has_nobody_to_share_with():
+    net = trials.Network(models.find("asid-x4"), None, None)
+    with pytest.raises(UserError, match="asid-x4 has one attention layer only, a; a map is shared by two layers"):
+        shares.check(net, [A], 16, [])
 
 
 # --- the command field

@@ -60,7 +60,7 @@ def gradient(model: nn.Module, x: Tensor) -> Tensor:  # (B, 3, H, W) -> the same
         x = x.detach().clone().requires_grad_()
         y = model(x)
         centre = y[..., y.shape[-2] // 2, y.shape[-1] // 2].sum()
-        (slopes,) = torch.autograd.grad(centre, x)
+        slopes = _slopes(centre, x)
     return _finite(slopes, "of the centre's output")
 
 
@@ -136,7 +136,7 @@ def _detail_and_slopes(model: nn.Module, image: Tensor, reach: float) -> tuple[f
     with torch.enable_grad():
         image = image.detach().clone().requires_grad_()
         value = detail(patch(model(image)) / reach)
-        (slopes,) = torch.autograd.grad(value, image)
+        slopes = _slopes(value, image)
     return float(value.detach()), _finite(slopes, "of the patch's detail")
 
 
@@ -175,6 +175,17 @@ def diffusion(map: Tensor) -> float:
     It falls with the size of the image around the same pixels, so that only figures of one size can be compared.
     """
     return (1 - gini(map)) * 100
+
+
+def _slopes(value: Tensor, x: Tensor) -> Tensor:
+    """Derivatives of a number by an image, which somebody's code may have cut off from it."""
+    slopes = torch.autograd.grad(value, x, allow_unused=True)[0] if value.requires_grad else None
+    if slopes is None:
+        raise UserError(
+            "No field can be drawn of this network: its output has no gradient with respect to its input. Leave out"
+            " torch.no_grad, torch.inference_mode and detach in its forward."
+        )
+    return slopes
 
 
 def _finite(slopes: Tensor, what: str) -> Tensor:

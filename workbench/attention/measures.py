@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from workbench.spec import UserError, unknown
 
@@ -58,7 +58,7 @@ def find(names: Sequence[str]) -> list[Measure]:
     """The measures of these names, each once."""
     for name in names:
         if name not in MEASURES:
-            raise unknown("measure", name, MEASURES, "workbench attention --help")
+            raise unknown("measure", name, MEASURES, f"{', '.join(MEASURES)}.")
     return [MEASURES[name] for name in dict.fromkeys(names)]
 
 
@@ -172,6 +172,15 @@ def neighbours(measure: Measure, layers: Sequence[Layer]) -> list[tuple[Layer, L
                 pairs.append((a, b))
                 break
     return pairs
+
+
+def compared(measure: Measure, layers: Sequence[Layer], every: bool = False) -> list[tuple[Layer, Layer]]:
+    """The pairs of maps behind all neighbours, or behind every pair: layers that share a map have it of its maker."""
+    order = {layer.name: k for k, layer in enumerate(layers)}
+    pairs = combinations(layers, 2) if every else neighbours(measure, layers)
+    made = {tuple(sorted((order[_made(a)], order[_made(b)]))) for a, b in pairs}
+    maps = [(layers[i], layers[j]) for i, j in sorted(made) if i != j]
+    return [(a, b) for a, b in maps if why_not(measure, a, b) is None]
 
 
 def _alike(a: Layer, b: Layer) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from workbench import interrupts, models, store
 from workbench.images import metrics
 from workbench.spec import Record, UserError
 
-from . import sharing, trials
+from . import planning, sharing, trials
 from .capture import Layer, find, layers
 from .saving import Closed, Ledger, Saved
 from .sharing import Bench, Pair, Untouched
@@ -29,6 +29,8 @@ from .trials import Image, Network, Trial
 Books = Ledger | Closed
 
 VERSION = 1
+PLAN = 2
+"""As VERSION, of plans."""
 ALIKE = 140.0
 """dB from which outputs are called alike, and where their PSNR ends: float32 knows no more."""
 
@@ -104,6 +106,10 @@ def check(net: Network, found: Sequence[Layer], side: int, named: Sequence[str])
     if not found:
         raise UserError(f"{net.variant.name} has no attention; with attention: {', '.join(models.attentive())}.")
     chosen = tuple(found) if not named else tuple(find(name, found) for name in dict.fromkeys(named))
+    if len(found) < 2:
+        raise UserError(
+            f"{net.variant.name} has one attention layer only, {found[0].name}; a map is shared by two layers."
+        )
     if len(chosen) < 2:
         raise UserError(
             f"A map is shared by two layers, and one was named: {chosen[0].name}. Name another one with --layer, or"
@@ -138,12 +144,6 @@ class Study:
         records = trials.each(self.trial, self.net, self.images, folder, self._measure, force)
         by_name = {layer.name: layer for layer in self.found}
         legal = [Pair(by_name[a], by_name[b]) for a, b, *_ in records[0].details["pairs"]]
-        if not legal:
-            told = "; ".join(f"{why}: {n}" for why, n in records[0].details["refused"].items())
-            raise UserError(
-                f"No two of these layers of {self.net.variant.name} could share a map ({told}). Name layers of one kind"
-                " and window with --layer, or none for all."
-            )
         trials.tell("what sharing saves: reading the network's trace")
         ledger, unsaved = self._ledger()
         saved = {b: ledger.saved({by_name[b].path}) for b in dict.fromkeys(p.b.name for p in legal)}
@@ -173,6 +173,12 @@ class Study:
             self.net.model(x)
         plain = time.perf_counter() - start
         legal, refused = sharing.pairs(self.chosen, own.shapes)
+        if not legal:  # nor on another image: what is legal is a matter of shapes
+            told = "; ".join(f"{why}: {n}" for why, n in refused.items())
+            raise UserError(
+                f"No two of these layers of {self.net.variant.name} could share a map ({told}). Name layers of one kind"
+                " and window with --layer, or none for all."
+            )
         guess = plain * len(legal) * (1 if isinstance(self.net.model, Tapped) else PART)
         told = f"about {guess:.0f} s (an estimate from one pass of {plain:.2f} s)"
         trials.tell(f"{image.name}: {len(legal)} pairs, {told}")
@@ -204,43 +210,44 @@ class Study:
         return min(-10 * math.log10(error), ALIKE) if error else ALIKE, self._quality(y, image)
 
     def _plan(self, outcomes: Sequence[Outcome], ledger: Books, folder: Path, bound: float, force: bool) -> list[Step]:
-        """Share the most redundant layers one after another, up to the bound: those whose pair changes least first.
+        """Share the most redundant layers one after another, within the bound: those whose pair changes least first.
 
         What changes least is told by the untouched output; of small losses against the original some are gains by
-        chance, which are not there any more in the next step. A layer takes one other's map, and a layer whose map is
-        in use goes on making it. Single losses do not add up, so each step runs the network with all pairs so far;
-        what is found is a good plan, not the best.
+        chance, which are not there any more in the next step. Single losses do not add up, so each step runs the
+        network with all pairs so far; what is found is a good plan, not the best.
         """
-        order = _order(outcomes)
-        trial = Trial("sharing-plan", VERSION, "decibels", {**self.trial.settings, "bound": bound})
+        order = [o.pair for o in sorted(outcomes, key=lambda o: (-o.psnr, o.loss))]
+        names = [[p.a.name, p.b.name] for p in order]
+        trial = Trial("sharing-plan", PLAN, "decibels", {**self.trial.settings, "bound": bound})
         known = {} if force else store.read(folder).newest()
         record = trials.answered(trial, self.net, self.images, known)
-        if record is None or record.details["pairs"] != [[p.a.name, p.b.name] for p in order[: len(record.values)]]:
-            losses = self._losses(order, bound)
-            details = {"pairs": [[p.a.name, p.b.name] for p in order[: len(losses)]]}
-            record = trials.record(trial, self.net, self.images, losses, details)
+        if record is None or record.details["order"] != names:
+            found = planning.plan(order, self._loss(order, bound), bound)
+            details = {"pairs": [[p.a.name, p.b.name] for p, _ in found], "order": names}
+            record = trials.record(trial, self.net, self.images, [loss for _, loss in found], details)
             with store.Writer(folder) as writer:
                 writer.append([record])
+        by_name = {layer.name: layer for layer in self.found}
+        pairs = [Pair(by_name[a], by_name[b]) for a, b in record.details["pairs"]]
         return [
-            Step(order[k], loss, ledger.saved({p.b.path for p in order[: k + 1]}))
-            for k, loss in enumerate(record.values)
+            Step(pair, loss, ledger.saved({p.b.path for p in pairs[: k + 1]}))
+            for k, (pair, loss) in enumerate(zip(pairs, record.values, strict=True))
         ]
 
-    def _losses(self, order: Sequence[Pair], bound: float) -> list[float]:
-        trials.tell(f"plan: up to {len(order)} layers, one after another, until {bound:g} dB are lost")
+    def _loss(self, order: Sequence[Pair], bound: float) -> Callable[[Sequence[Pair]], float]:
+        """How to try a plan: the network with all of its pairs, on every image."""
+        trials.tell(f"plan: {len(order)} pairs, one on top of another, as long as {bound:g} dB are not lost")
         own = []
         with torch.inference_mode():
             for image in self.images:
                 x = self.net.given(image)
                 own.append((image, x, self._quality(self.net.model(x), image)))
-        losses: list[float] = []
-        for k in range(len(order)):
+
+        def lost(chosen: Sequence[Pair]) -> float:
             interrupts.check()
-            lost = [q - self._quality(self.bench.shared(x, order[: k + 1]), image) for image, x, q in own]
-            losses.append(float(np.mean(lost)))
-            if losses[-1] > bound:
-                break
-        return losses
+            return float(np.mean([q - self._quality(self.bench.shared(x, chosen), image) for image, x, q in own]))
+
+        return lost
 
 
 def _by_source(legal: Sequence[Pair]) -> list[tuple[Layer, list[Pair]]]:
@@ -249,20 +256,6 @@ def _by_source(legal: Sequence[Pair]) -> list[tuple[Layer, list[Pair]]]:
     for pair in legal:
         groups.setdefault(pair.a, []).append(pair)
     return list(groups.items())
-
-
-def _order(outcomes: Sequence[Outcome]) -> list[Pair]:
-    """The pairs of a plan: least change first, each layer replaced once, and none whose map is in use."""
-    replaced, used = set[str](), set[str]()
-    chosen = []
-    for outcome in sorted(outcomes, key=lambda o: (-o.psnr, o.loss)):
-        pair = outcome.pair
-        if pair.b.name in replaced | used or pair.a.name in replaced:
-            continue
-        chosen.append(pair)
-        replaced.add(pair.b.name)
-        used.add(pair.a.name)
-    return chosen
 
 
 def _outcomes(records: Sequence[Record], legal: Sequence[Pair], saved: Mapping[str, Saved]) -> list[Outcome]:

@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import combinations_with_replacement
 
 import numpy as np
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 
 from . import similarity
 from .capture import Layer, watch
-from .measures import MEASURES, Measure, fitting, neighbours, why_not
+from .measures import MEASURES, Measure, compared, fitting, why_not
 from .passes import BOUND, OF_AVERAGES, beside, plan
 from .rows import Rows
 
@@ -272,12 +271,9 @@ def _pairs(found: Found, streams: _Streams, held: Sequence[Layer], wanted: Seque
         if m.name not in ("js", "js-matched"):
             continue
         start = time.perf_counter()
-        makers = [layer for layer in found.layers if not layer.shares]
-        near = neighbours(m, makers)
-        pairs = combinations_with_replacement(sound, 2) if all_pairs else near
-        for a, b in pairs:
+        for a, b in compared(m, found.layers, all_pairs):
             i, j = streams.index[a.name], streams.index[b.name]
-            if a in sound and b in sound and a is not b and why_not(m, a, b) is None:
+            if a in sound and b in sound:
                 one = similarity.jensen_shannon(maps[a.name], maps[b.name], m.name == "js-matched").numpy()
                 found.values[m.name][i, j], found.values[m.name][j, i] = one, one.T
         found.seconds[m.name] = found.seconds.get(m.name, 0.0) + time.perf_counter() - start

@@ -20,7 +20,7 @@ from workbench.weights import Weights
 
 from . import passes, streaming
 from .capture import Layer, layers
-from .measures import MEASURES, VERSION, Measure, neighbours, why_not
+from .measures import MEASURES, VERSION, Measure, compared, neighbours, why_not
 from .pictures import Crop
 from .rows import Rows
 from .settling import settled
@@ -61,7 +61,8 @@ class Subject:
         weights = {"weights": self.weights} if self.weights else {"weights": None, "seed": SEED}
         said: dict[str, Any] = {"measure": measure.name, "image": crop.sha256, "crop": list(crop.pixels.shape[:2])}
         if measure.near:
-            said["pairs"] = "all" if self.all_pairs else "neighbours"
+            shared = " and who shares their maps" if any(layer.shares for layer in self.layers) else ""
+            said["pairs"] = "all" if self.all_pairs else f"neighbours{shared}"
         return weights | said | (self.own or {})
 
 
@@ -100,7 +101,7 @@ def run(
 ) -> list[list[Record]]:
     """The records of every measure, image by image; what a record answers already is not measured again."""
     known = {} if force else store.read(folder).newest()
-    answers, near, rows = [], dict[str, float](), Rows()
+    answers, rows, found = [], Rows(), None
     with store.Writer(folder) as writer:
         writer.check()
         for number, crop in enumerate(crops, start=1):
@@ -115,13 +116,12 @@ def run(
                 told = f"{len(missing)} measures in {found.passes} passes"
                 for name, why in found.broken.items():
                     tell(f"workbench: {crop.name}: {why} at {name}; it is left out of every figure.")
-                near |= found.seconds
             else:
                 told = "known"
             tell(f"[{number}] {crop.name}: {told}")
             answers.append([known[identities[m.name]] for m in wanted])
-    if near and not subject.all_pairs:
-        _tell_near(subject, near, tell)
+    if found and not subject.all_pairs:
+        _tell_near(found, tell)
     return answers
 
 
@@ -145,16 +145,18 @@ def input_of(subject: Subject, crop: Crop) -> Tensor:  # (1, 3, H, W)
     return black + (white - black) * x
 
 
-def _tell_near(subject: Subject, took: Mapping[str, float], tell: Callable[[str], None]) -> None:
+def _tell_near(found: streaming.Found, tell: Callable[[str], None]) -> None:
     """What a measure that was taken of neighbours would cost for all pairs."""
-    for name, seconds in took.items():
-        makers = [layer for layer in subject.layers if not layer.shares]
-        near = len(neighbours(MEASURES[name], makers))
-        every = sum(why_not(MEASURES[name], a, b) is None for i, a in enumerate(makers) for b in makers[i + 1 :])
+    gone = {*found.left, *found.broken}
+    for name, seconds in found.seconds.items():
+        near, every = (
+            sum(not {a.name, b.name} & gone for a, b in compared(MEASURES[name], found.layers, all_pairs))
+            for all_pairs in (False, True)
+        )
         if near and every > near:
-            guess = seconds / near * every
-            took_near = f"{name}: {near} neighbours took {seconds:.1f} s an image"
-            tell(f"{took_near}; all {every} pairs (--all-pairs) would take about {guess:.0f} s")
+            what = "pairs of maps behind the neighbours" if any(x.shares for x in found.layers) else "neighbours"
+            guess = f"all {every} pairs (--all-pairs) would take about {seconds / near * every:.0f} s"
+            tell(f"{name}: {near} {what} took {seconds:.1f} s an image; {guess}")
 
 
 def _record(subject: Subject, crop: Crop, measure: Measure, found: streaming.Found, folder: Path) -> Record:

@@ -105,7 +105,14 @@ def attention(
         print_json(told["objects"])
     else:
         sys.stdout.write(told["text"])
+        if not told["written"]:
+            raise UserError(
+                "Nothing was written: no measure that was asked for is defined here, for the reasons above. Ask for"
+                " others by --measure, or take another --crop; what an earlier run wrote stays as it is."
+            )
         print(f"written: {told['written'][0]}, and pictures beside {told['written'][-1]}")
+        if told["swept"]:
+            print(f"removed: {told['swept']} files of pictures that an earlier run drew of other measures")
     return 1 if told.get("failed") else None
 
 
@@ -132,6 +139,7 @@ def _looked(chosen: str | Variant, asked: Looked) -> dict[str, Any]:
     if asked.results:
         written = report.write(tables, reading.profiles(answers, asked.records), asked.results)
         found_in["written"] = [str(path) for path in written]
+        found_in["swept"] = len(report.sweep(written, asked.results)) if written else 0
     return found_in | {"failed": failed}
 
 

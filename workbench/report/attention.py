@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import store
 from workbench.spec import standing
 
-from .plots import OKABE_ITO, STYLE, keep
+from .plots import FORMATS, OKABE_ITO, STYLE, keep
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -60,7 +60,7 @@ def text(tables: Sequence[Table], fed: str) -> str:
         mean, low, high = table.mean
         ends = "" if math.isnan(low) else f" [{low:.4g}, {high:.4g}]"
         lines.append(f"  {table.measure.name:17} {mean:.4g}{ends}{unit} over {what}{_extremes(table)}")
-    missing = {name: why for table in tables for name, why in table.missing.items()}
+    missing = {name: why for table in tables for name, why in table.missing.items() if _without(table, name)}
     lines += [f"  left out: {name}: {why}" for name, why in missing.items()]
     return "\n".join(lines) + "\n"
 
@@ -77,7 +77,15 @@ def _headed(table: Table, told: str) -> str:
 
 def _first_reason(table: Table) -> str:
     results: list[Result] = table.results()
+    if table.measure.pair and len(table.layers) == 1:
+        return f"the network has one attention layer only, {table.layers[0].name}"
     return next((str(r.reason) for r in results if r.reason), "nothing was measured")
+
+
+def _without(table: Table, name: str) -> bool:
+    """Whether a layer has no figure at all: CKA asks nothing of windows that another measure leaves a layer out for."""
+    own = [table.value[i] for i, layer in enumerate(table.layers) if layer.name == name]
+    return not any(math.isfinite(x) for row in own for x in row.flat)
 
 
 def _extremes(table: Table) -> str:
@@ -91,7 +99,12 @@ def _extremes(table: Table) -> str:
 
 
 def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
-    """CSV, and every picture as PNG and SVG, under a folder of results; profiles are (L, S, S) or None."""
+    """CSV, and every picture in each format, under a folder of results; profiles are (L, S, S) or None.
+
+    Where nothing is defined, nothing is written, and what an earlier run wrote stays.
+    """
+    if not (drawn := _drawable(tables)):
+        return []
     weights = "own" if tables[0].trained is None else standing(tables[0].trained)
     stem = f"attention-{re.sub(r'[^a-zA-Z0-9.]+', '-', tables[0].variant).strip('-.')}-{weights}"
     paths = [results / "tables" / f"{stem}.csv"]
@@ -101,11 +114,23 @@ def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
             continue
         if table.measure.pair and not _neighbours_only(table):
             paths += keep(_styled(heatmap, table), results / "figures" / f"{stem}-{table.measure.name}")
-    if drawn := _drawable(tables):
-        paths += keep(_styled(curves, drawn), results / "figures" / f"{stem}-neighbours")
+    paths += keep(_styled(curves, drawn), results / "figures" / f"{stem}-neighbours")
     if profiles is not None:
         paths += keep(_styled(offsets, tables[0], profiles), results / "figures" / f"{stem}-profiles")
     return paths
+
+
+def sweep(written: Sequence[Path], results: Path) -> list[Path]:
+    """Remove the pictures of an earlier run that `write` did not draw anew: they are of another CSV than lies there."""
+    from workbench.attention.measures import MEASURES
+
+    stem = written[0].stem
+    kinds = (*MEASURES, "neighbours", "profiles")
+    known = [results / "figures" / f"{stem}-{kind}.{format}" for kind in kinds for format in FORMATS]
+    old = [path for path in known if path not in written and path.exists()]
+    for path in old:
+        path.unlink()
+    return old
 
 
 def _neighbours_only(table: Table) -> bool:
@@ -147,7 +172,7 @@ def heatmap(table: Table) -> matplotlib.figure.Figure:
     shown = table.value[np.ix_(there, there)]
     labels = [table.layers[i].label for i in there]
     side = max(4.2, min(0.24 * len(there), 12.0) + 1.9)
-    canvas = Canvas(figsize=(side + 0.9, side), layout="constrained")
+    canvas = Canvas(figsize=(side + 0.9, side), layout="compressed")  # "constrained" cuts names off a square panel
     panel = canvas.subplots()
     colours = mpl.colormaps[COLOURS].with_extremes(bad=NONE)
     apart = shown[~np.eye(len(shown), dtype=bool)]
