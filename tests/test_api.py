@@ -294,6 +294,19 @@ def test_scaled_has_the_figures_of_the_page():
     assert wb.measure(Tiny(), "params").scaled().to_dict("index") == {"Tiny-x2": {"params": PARAMS}}
 
 
+def test_scaled_keeps_four_digits_of_what_is_small_beside_the_largest():
+    from torch import nn
+
+    wide = nn.Sequential(nn.Conv2d(3, 480, 3, padding=1), nn.Conv2d(480, 12, 1), nn.PixelShuffle(2))
+    frame = wb.measure({r"$x_1$ ü%": Tiny(), "wide": wide}, "params").scaled()
+    assert frame["params (K)"].to_list() == [0.172, 19.21]  # 3 * 480 * 9 + 480, and 480 * 12 + 12: 19,212
+    tex = frame.to_latex()
+    assert r"\$x\_1\$ ü\% & 0.172 \\" in tex
+    assert r"wide & 19.21 \\" in tex
+    assert "19.2 " in frame[["params (K)"]].to_latex(float_format="%.1f")
+    assert r"none & -- \\" in frame.reindex(["none"]).to_latex()
+
+
 def test_a_trace_is_frames_and_a_page():
     seen = wb.trace({"mine": Tiny()}["mine"], device="rtx-4090")
     assert seen.operators["multiply_adds"].to_dict() == {"conv2d": MACS, "pixel_shuffle": 0}

@@ -213,6 +213,27 @@ def test_a_figure_that_its_own_row_contradicts_says_who_looks_for_others(write):
     assert (cell.verdict, cell.why) == ("differs", "esc gives 70,256; workbench review looks for others that do")
 
 
+def test_what_nothing_measures_is_marked_and_has_no_rank_wherever_it_is_reported(write):
+    names = ["params", "quality+set14", "quality+set14+rgb"]
+    path = write("method,scale,Params (K),PSNR Set14\nTheirs,4,-3,266\nOthers,4,500,28.60\n")
+    wanted = changed.Changes(drop=[r.method for r in TABLE.rows], columns=names, reported=reported.read(path, None))
+    typed_in = f"""columns = {names}
+rows = [
+  {{label = "Theirs", scale = 4, reported = {{params = -3, "quality+set14" = 266, "quality+set14+rgb" = 266}}}},
+  {{label = "Others", scale = 4, reported = {{params = 500, "quality+set14" = 28.60}}}},
+]"""
+    for shown in (changed.change(TABLE, wanted)[0], file.read(write(typed_in, "mine.toml"))):
+        cells = shown.judged({})
+        assert at(cells, "Theirs", "params_k").verdict == "suspect"
+        text = report.render(shown.table, cells, "md")
+        assert "| -3§ |" in text
+        assert "| 266§ |" in text
+        assert "**500**" in text
+        assert "**28.60**" in text
+        assert "Theirs x4, set14_psnr, printed 266: impossible (certain): PSNR is from 5 to 80 dB" in text
+    assert "Theirs x4, set14_psnr+rgb, printed 266: impossible (certain)" in text
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -237,7 +258,7 @@ def test_a_typed_figure_is_put_in_the_unit_of_its_column(value, column, printed)
     assert reported.typed(value, columns.column(column)) == printed
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-1", "1e3", "28.9 dB", "", "many"])
+@pytest.mark.parametrize("value", ["nan", "inf", "1e3", "28.9 dB", "", "many"])
 def test_what_is_no_typed_figure_is_refused(value):
     with pytest.raises(UserError, match=r"is no figure of Set14 PSNR; write it as it is printed, in dB: 28\.90"):
         reported.typed(value, columns.column("quality+set14"))

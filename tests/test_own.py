@@ -435,6 +435,8 @@ def test_an_output_that_is_wrong_at_full_size_only_is_refused_there(here):
 def test_a_protocol_of_another_form_is_refused(here):
     record = measured(find(scale=2), "macs", "esc+sdpa")
     assert (record.status, "Leave +sdpa out" in record.reason) == ("unsupported", True)
+    with pytest.raises(UserError, match=r"has one form; esc\+sdpa asks for another\. Leave \+sdpa out"):
+        execute.requests([find(scale=2)], ["params"], ["esc", "esc+sdpa"])  # of which the record of esc would do
 
 
 # --- commands

@@ -224,6 +224,19 @@ def test_latex_marks_the_best_and_the_second_of_each_scale(cells):
     assert r"\textcolor{gray}{\textbf{101.6}} & -- &" in lines[1]  # of which nothing was measured: ranked as printed
 
 
+def test_every_format_marks_the_same_figures(cells):
+    marks = {
+        "md": r"(\*\*|<ins>)~?([\d.]+)",
+        "html": r"<(b|u)>~?([\d.]+)",
+        "tex": r"\\(textbf|underline)\{[^\d}]*([\d.]+)",
+    }
+    best = ("**", "b", "textbf")
+    found = {f: re.findall(mark, report.render(MADE, cells, f)) for f, mark in marks.items()}
+    md, html, tex = ([(mark in best, figure) for mark, figure in found[f]] for f in marks)
+    assert (True, "101.6") in tex  # printed, in a column that has something beside it
+    assert md == html == tex
+
+
 def test_latex_says_below_the_table_what_its_marks_mean(cells):
     foot = report.render(MADE, cells, "tex").split(r"\bottomrule")[1]
     assert r"$^a$ fvcore+ceil; $^\dagger$ the convention left" in foot

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import time
@@ -78,12 +79,18 @@ class Request:
 
 
 def requests(names: Sequence[str | Variant], probe_names: Sequence[str], ways: Sequence[str]) -> list[Request]:
-    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order; others last."""
+    """Resolve what was typed (names or globs of variants) into measurements, in the catalogue's order; others last.
+
+    A form that somebody's own network lacks is refused here: a probe that reads no form has one record for all of them.
+    """
     chosen_probes = [probes.find(p) for p in probe_names]
     chosen_protocols = [protocols.find(p) for p in ways]
+    chosen = resolve(names)
+    for variant, protocol in itertools.product(chosen, chosen_protocols):
+        counted.check(variant, protocol)
     return [
         Request(variant, protocol, probe)
-        for variant in resolve(names)
+        for variant in chosen
         for protocol in chosen_protocols
         for probe in chosen_probes
     ]

@@ -6,7 +6,9 @@ import math
 import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy
 import pandas
 
 from workbench import execute, judge, papers, progress, report, store
@@ -18,7 +20,21 @@ from workbench.spec import Record, Variant
 from . import asked
 
 
-class Shown(pandas.DataFrame):
+class Plain(pandas.DataFrame):
+    """A DataFrame whose TeX has the digits that it has, and whose labels are text: pandas pads and escapes nothing."""
+
+    @property
+    def _constructor(self) -> type[pandas.DataFrame]:
+        return Plain
+
+    def to_latex(self, buf: Any = None, **options: Any) -> str | None:  # type: ignore[override]  # of pandas, two dozen
+        """As pandas writes it, whose options have their meaning; a dash where there is no value."""
+        usual = {"float_format": _digits, "escape": True, "na_rep": "--"}
+        tex: str | None = super().to_latex(buf, **(usual | options))  # type: ignore[call-overload]
+        return tex
+
+
+class Shown(Plain):
     """A DataFrame with a page of its own. What is computed from it is a plain one, and shown as such.
 
     Changed in place, it is shown as pandas shows it: the page would tell what it was.
@@ -55,11 +71,12 @@ class Measured(Shown):
     notes: Sequence[str] = ()
 
     def scaled(self) -> pandas.DataFrame:
-        """A plain frame in the units that its page shows, named in the headings: for a paper's table."""
+        """A plain frame in the units that its page shows, named in the headings: for a paper's table.
+
+        Each figure has four digits, or all before its point: the unit is that of the largest of its column.
+        """
         units = tables.units(self.records)
-        shown = {u.heading(n): self[n] if u.factor == 1 else self[n] / u.factor for n, u in units.items()}
-        decimals = {u.heading(name): u.decimals for name, u in units.items()}
-        return pandas.DataFrame(shown, index=self.index).round(decimals)
+        return Plain({u.heading(n): (self[n] / u.factor).map(_four) for n, u in units.items()}, index=self.index)
 
 
 def measured(
@@ -109,6 +126,16 @@ def _here(request: execute.Request) -> Record:
 
     with state.untouched():
         return execute.measure(request)
+
+
+def _four(value: float) -> float:
+    """A figure with four digits, or with all before its point if those are more."""
+    return round(value, max(0, 3 - math.floor(math.log10(abs(value))))) if value and math.isfinite(value) else value
+
+
+def _digits(value: float) -> str:
+    """A figure without a power of ten, and without zeros that say nothing."""
+    return numpy.format_float_positional(value, trim="-")
 
 
 def _number(record: Record) -> float:

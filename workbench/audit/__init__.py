@@ -12,7 +12,19 @@ from workbench.published import Table
 from . import between, plain, within
 from .sheet import FEWEST, STRENGTHS, Finding, Place, Sheet, Strength
 
-__all__ = ["FEWEST", "RULES", "STRENGTHS", "Finding", "Place", "Rule", "Strength", "examine", "held", "of"]
+__all__ = [
+    "FEWEST",
+    "RULES",
+    "STRENGTHS",
+    "Finding",
+    "Place",
+    "Rule",
+    "Strength",
+    "examine",
+    "held",
+    "impossible",
+    "of",
+]
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,11 @@ def examine(table: Table, others: Iterable[Table] = ()) -> list[Finding]:
     found = [finding for rule in RULES for finding in rule.find(sheet, beside)]
     at = {entry.place: i for i, entry in enumerate(sheet.entries.values())}
     return sorted(found, key=lambda f: at[f.place])  # stable, so rules keep their order inside a cell
+
+
+def impossible(table: Table) -> dict[tuple[str, int, str], list[Finding]]:
+    """Which figures no measurement gives, by method, scale and column: what is seen without any other figure."""
+    return {(f.place.method, f.place.scale, f.place.column): [f] for f in plain.impossible(Sheet(table), ())}
 
 
 def of(table: Table) -> list[Finding]:

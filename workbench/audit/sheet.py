@@ -86,7 +86,7 @@ def of_images(column: Column) -> bool:
 
 def measure(column: Column) -> str:
     """What a column's figures are figures of: `psnr`, `ssim`; of costs the probe."""
-    return column.id.rpartition("_")[2] if of_images(column) else column.probe
+    return column.id.partition("+")[0].rpartition("_")[2] if of_images(column) else column.probe
 
 
 def test_set(column: Column) -> str:

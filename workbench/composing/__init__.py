@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from workbench import execute, here, judge, probes, protocols
+from workbench import audit, execute, here, judge, probes, protocols
 from workbench.judge import Cell
 from workbench.published import Column, Row, Table
 from workbench.spec import Protocol, Record, UserError, Variant
@@ -54,6 +54,8 @@ class Composition:
         printed = {
             (name, c.method, c.scale, c.column): c for name, by in tables.items() for c in judge.judge(by, known)
         }
+        mine = replace(self.table, rows=tuple(line.row for line in self.lines if not line.place))
+        doubts = audit.impossible(mine)
         cells = list[Cell]()
         for line in self.lines:
             for column in self.table.columns:
@@ -61,6 +63,7 @@ class Composition:
                 cell = printed.get((line.by.id, str(line.place), line.row.scale, str(place)))
                 if cell is None:
                     cell = _own(line, column, judge.cell(line.by, line.row, column, known))
+                    cell = judge.doubted(cell, doubts.get((line.row.method, line.row.scale, column.id), ()))
                 cells.append(replace(cell, method=line.row.method, column=column.id))
         several = {c.ratio.to for c in cells if c.ratio}
         return [replace(c, ratio=None) for c in cells] if len(several) > 1 else cells

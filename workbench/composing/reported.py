@@ -64,7 +64,7 @@ def typed(value: object, column: Column) -> str:
         plain = Decimal(text)
     except ArithmeticError:
         plain = Decimal("nan")
-    if not plain.is_finite() or "e" in text.lower() or plain < 0:
+    if not plain.is_finite() or "e" in text.lower():
         unit = f", in {column.unit}" if column.unit else ""
         raise UserError(f"{text[:40]!r} is no figure of {column.title}; write it as it is printed{unit}: 28.90")
     return text

@@ -140,7 +140,7 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
             kind = cell.verdict.replace(" ", "-")
             mark = f'<span class="mark">{MARKS[cell.verdict]}</span>'
             shown.append(
-                f'<td class="printed">{escape(printed(cell))}</td>'
+                f'<td class="printed">{marked(escape(printed(cell)), cell, column, True)}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
                 f"{mark}{marked(linked(_once(cell), cell, value(cell)), cell, column, False)}</td>"
                 f"<td>{escape(difference(cell))}</td>"

@@ -57,14 +57,16 @@ def rank(cell: Cell, column: Column, rows: Sequence[Mapping[str, Cell]], reporte
     """1 for the best of its scale, 2 for the second, 0 for all others; ties share their rank.
 
     A cell is ranked by what was measured, else estimated, else printed, and of its two figures that one has the rank;
-    an incomplete count has none.
+    an incomplete count has none, nor has a printed figure that nothing measures.
     """
 
     def value(one: Cell) -> float | None:
         if one.uncounted:
             return None
         found = one.estimate if one.measured is None else one.measured
-        return one.reported if found is None else found
+        if found is None:
+            return None if any(f.rule == "impossible" for f in one.audit) else one.reported
+        return found
 
     by_print = cell.measured is None and cell.estimate is None
     mine = value(cell) if reported == by_print else None

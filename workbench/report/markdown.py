@@ -61,7 +61,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             cell = row[column.id]
             spared = [lean(cell)] if len(obtained(column, cells)) > 1 else []
             mine = marked(measured(cell), cell, column, False)
-            shown += [printed(cell), mine, difference(cell), *spared, cell.verdict]
+            shown += [marked(printed(cell), cell, column, True), mine, difference(cell), *spared, cell.verdict]
             shown += times.entries(column, cell, cells)
         for column in plain:
             cell = row[column.id]
