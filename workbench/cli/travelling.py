@@ -131,7 +131,7 @@ def diff(
     margin: Annotated[
         float | None, typer.Option("--margin", metavar="FRACTION", help="What times may differ by anyway [0.05].")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if any is slower, changed, lost or gone.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if any is slower, changed, lost, gone.")] = False,
     as_json: Json = False,
 ) -> int:
     """Say what changed between two states of records: exactly where things are counted, beyond noise where timed."""
