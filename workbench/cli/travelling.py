@@ -81,10 +81,10 @@ def import_(
             f"{first.recorded_at}: until then they stand before what is measured here.",
             file=sys.stderr,
         )
-    for mine, _ in merged.conflicts:
+    for mine, its in merged.conflicts:
         print(
-            f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} is another one here, "
-            "and stays as it is.",
+            f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} "
+            f"{merging.differing(mine, its)}; what is here stays as it is.",
             file=sys.stderr,
         )
     if as_json:
