@@ -143,8 +143,15 @@ def test_another_value_of_one_measurement_is_refused_or_left_out(here, tmp_path,
     assert sorted(there.iterdir()) == before
     ran = workbench("import", bundle, "--records", there, "--skip-conflicts", "--json")
     assert json.loads(ran.out) == {"came": {"NVIDIA H100": 1}, "known": 0, "conflicts": 1, "side_files": 1}
-    assert "is another one here, and stays as it is" in ran.err
+    assert "is 7 here and 1 there; what is here stays as it is." in ran.err
     assert sorted(r.values for r in store.read(there).records) == [(7,), (967500,)]
+
+
+def test_a_conflict_of_the_same_values_names_the_fields(make_record, tmp_path):
+    mine = make_record(recorded_at=TIMES[0])
+    its = replace(mine, details={"a": 1}, took=3.0)
+    assert merging.differing(mine, its) == "has the same values, and differs in its details, took"
+    assert merging.differing(mine, replace(its, values=(2,))) == "is 967500 here and 2 there"
 
 
 def test_a_bundle_at_odds_with_itself_is_refused(make_record, tmp_path):
@@ -305,7 +312,9 @@ STRANGE = {
     "half a character inside": ({"details": {"a": "\udfff"}}, "text has halves of characters"),
     "commands of a terminal": ({"machine": "\x1b[2J"}, "machine has characters that cannot be printed"),
     "a line in a name": ({"protocol": "esc\n"}, "protocol has characters that cannot be printed"),
-    "a year nobody lives in": ({"recorded_at": "9999-12-31T23:59:59Z"}, "is no ISO time with its zone"),
+    "a year nobody lives in": ({"recorded_at": "9999-12-31T23:59:59Z"}, "lies in the future"),
+    "a year without computers": ({"recorded_at": "1066-10-14T09:00:00Z"}, "lies before the year 2000"),
+    "a time without its zone": ({"recorded_at": "2026-01-01T00:00:00"}, "is no ISO time with its zone"),
 }
 
 

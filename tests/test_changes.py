@@ -9,6 +9,7 @@ import pytest
 
 from workbench import bundles, changes, states, store
 from workbench.changes import Change, between, holm
+from workbench.report import standings
 from workbench.spec import UserError
 
 LATE = "2026-02-01T00:00:00.000000Z"
@@ -144,6 +145,13 @@ def test_runs_without_any_noise_are_no_division_by_nothing(timed):
     assert between(known(timed([0.0] * 8)), known(timed([1.0] * 8)))[0].kind == "untested"
 
 
+def test_what_is_gone_is_listed_up_to_ten(make_record):
+    records = [make_record("esc-x4", values=(n,), conditions={"n": n}) for n in range(1, 13)]
+    said = [standings.changes(between(known(*records[:n]), {}), 0.05, 0.05).splitlines() for n in (10, 12)]
+    assert said[0][9:] == ["gone: params of esc-x4 under esc: 10 count, only in the first", "10 compared: 10 gone."]
+    assert said[1][9:] == [said[0][9], "gone: and 2 more", "12 compared: 12 gone."]
+
+
 # --- the command
 
 
@@ -171,6 +179,12 @@ def test_the_command_says_it_and_a_lab_s_ci_can_fail_on_it(two, workbench, tmp_p
     assert rest[1].startswith("1 test of times: where none changed by more than 5%, at most 5% of diffs call any")
     assert workbench("diff", a, b).code == 0
     assert workbench("diff", a, a, "--check").code == 0
+    back = workbench("diff", b, a, "--check", "--select", "variant=esc-x2")
+    assert back.code == 3
+    assert back.out.startswith("gone: params of esc-x2 under esc: 967500 count, only in the first\n")
+    none = workbench("diff", a, b, "--select", "variant=zz")
+    assert (none.code, none.out) == (2, "")
+    assert f"--select variant=zz picks no record of {a} or {b}, so nothing would be compared." in none.err
     assert workbench("diff", a, b, "--check", "--select", "probe=latency", "--margin", "0.9").code == 0
     (tmp_path / "b.zip").write_bytes(bundles.packed(store.read(b).records, b))
     told = json.loads(workbench("diff", a, tmp_path / "b.zip", "--json").out)

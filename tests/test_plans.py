@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from workbench import environment, plans, protocols, store
+from workbench import cluster, environment, plans, probes, protocols, store
 from workbench.devices import DEVICES
+from workbench.spec import UserError
 
 GRID = '[[grid]]\nmodels = ["rfdn", "imdn"]\nscale = 4\nprobes = ["params", "macs"]\n'
 WAY = "steady+cuda+rtx-3090"
@@ -117,13 +118,36 @@ def test_what_would_not_fit_is_left_out_and_its_memory_was_counted_once(workbenc
     assert "latency" in workbench("plan", file, *records, "--insist").out
 
 
-def test_a_gpu_that_is_not_here_is_no_place_to_time_on(workbench, tmp_path):
-    told = workbench(
-        "measure", "imdn-x4", "--probe", "latency", "--protocol", "steady+cuda+h100", "--records", tmp_path
-    )
+@pytest.mark.parametrize("probe", [p.name for p in probes.PROBES.values() if p.timed])
+@pytest.mark.parametrize("way", ["steady+cuda+h100", "steady+h100"])
+def test_a_gpu_that_is_not_here_is_no_place_to_time_on(workbench, tmp_path, probe, way):
+    told = workbench("measure", "imdn-x4", "--probe", probe, "--protocol", way, "--records", tmp_path)
     assert told.code == 2
     assert "is to be timed on the GPU h100, and this machine is: " in told.err
     assert "--on ray" in told.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("on", ["local", "slurm"])
+def test_the_cpu_beside_a_gpu_that_is_named_is_not_timed_in_its_place(request_for, tmp_path, monkeypatch, on):
+    monkeypatch.setattr(environment, "machine", lambda: "NVIDIA H100 + cpu, 8 cores")
+    with (
+        pytest.raises(UserError, match=r"is to be timed on the GPU h100, and its protocol runs on the CPU"),
+        cluster.opened(on, [request_for("imdn-x4", "latency", "steady+h100")], {}, None, tmp_path, None, False, print),
+    ):
+        pass
+
+
+def test_a_sweep_names_a_gpu_for_what_is_counted_and_none_is_needed(workbench, tmp_path):
+    file = tmp_path / "sweep.toml"
+    text = '[[grid]]\nmodels = "imdn-x4"\nprobes = [{}]\nprotocols = "steady"\ngpu = "a100"\n'
+    records = ("--records", tmp_path / "records")
+    file.write_text(text.format('"roofline", "planned-memory"'))
+    assert "2 asked, 2 measured, 0 already known.\n" in workbench("sweep", file, *records).out
+    file.write_text(text.format('"roofline", "latency"'))
+    ran = workbench("sweep", file, *records)
+    assert (ran.code, ran.out) == (2, "")
+    assert "is to be timed on the GPU a100, and this machine is: " in ran.err
 
 
 @pytest.mark.parametrize(

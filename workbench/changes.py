@@ -32,22 +32,22 @@ FEWEST = 8
 HIGHER = {"decibels", "fraction"}
 """Units of which more is better."""
 
-Kind = Literal["slower", "changed", "lost", "untested", "faster", "gained", "gone", "new", "same"]
+Kind = Literal["slower", "changed", "lost", "gone", "untested", "faster", "gained", "new", "same"]
 
 KINDS: dict[Kind, str] = {
     "slower": "takes more, or is worse, beyond noise",
     "changed": "what has no noise is another figure",
     "lost": "had a value, and has none now",
+    "gone": "only in the first",
     "untested": f"differs by more than the margin, with fewer than {FEWEST} runs on a side, so nothing was tested",
     "faster": "takes less, or is better, beyond noise",
     "gained": "had no value, and has one now",
-    "gone": "only in the first",
     "new": "only in the second",
     "same": "no change beyond noise",
 }
 
-FAILING: tuple[Kind, ...] = ("slower", "changed", "lost")
-"""What `--check` ends with exit code 3 for."""
+FAILING: tuple[Kind, ...] = ("slower", "changed", "lost", "gone")
+"""What `--check` ends with exit code 3 for: what is gone is as lost as what failed."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def merge(bundle: Bundle, folder: Path, skip: bool = False) -> Merged:
         raise UserError(
             f"{len(conflicts)} of {len(bundle.records)} records say something else than is known here of the same "
             f"measurement, and nothing was taken; the first: {mine.probe} of {mine.variant} on {mine.machine} at "
-            f"{mine.recorded_at} is {_values(mine)} here and {_values(its)} there. Take the others: --skip-conflicts"
+            f"{mine.recorded_at} {differing(mine, its)}. Take the others: --skip-conflicts"
         )
     try:
         if new or bundle.sides:
@@ -87,6 +87,14 @@ def merge(bundle: Bundle, folder: Path, skip: bool = False) -> Merged:
 def _instant(record: Record) -> Instant:
     told = store.identity(record.variant, record.probe, record.probe_version, record.conditions)
     return told, record.machine, record.recorded_at
+
+
+def differing(mine: Record, its: Record) -> str:
+    """In what two records of one measurement differ: their values, or where those agree the names of fields."""
+    if (mine.values, mine.status) != (its.values, its.status):
+        return f"is {_values(mine)} here and {_values(its)} there"
+    a, b = store.to_json(mine), store.to_json(its)
+    return f"has the same values, and differs in its {', '.join(f for f in a if a[f] != b[f])}"
 
 
 def _values(record: Record) -> str:

@@ -83,7 +83,7 @@ def bound(asked: Sequence[Request], machines: Iterable[str]) -> list[Request]:
     found = []
     for request in asked:
         device = protocols.device(request.protocol) if request.probe.timed else None
-        away = device and request.protocol.execution.device == "cuda" and not protocols.is_in(device, here)
+        away = device and not protocols.is_in(device, here)
         known = [m for m in there if device and protocols.is_in(device, m)]
         found.append(replace(request, machine=known[-1] if known else f"a machine with {device}") if away else request)
     return found

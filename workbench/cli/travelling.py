@@ -81,10 +81,10 @@ def import_(
             f"{first.recorded_at}: until then they stand before what is measured here.",
             file=sys.stderr,
         )
-    for mine, _ in merged.conflicts:
+    for mine, its in merged.conflicts:
         print(
-            f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} is another one here, "
-            "and stays as it is.",
+            f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} "
+            f"{merging.differing(mine, its)}; what is here stays as it is.",
             file=sys.stderr,
         )
     if as_json:
@@ -131,7 +131,7 @@ def diff(
     margin: Annotated[
         float | None, typer.Option("--margin", metavar="FRACTION", help="What times may differ by anyway [0.05].")
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if anything is slower, changed or lost.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Exit code 3 if any is slower, changed, lost, gone.")] = False,
     as_json: Json = False,
 ) -> int:
     """Say what changed between two states of records: exactly where things are counted, beyond noise where timed."""
@@ -146,7 +146,13 @@ def diff(
         contents = states.state(named, read)
         return replace(contents, records=tuple(bundles.selected(contents.records, select or ()))).newest()
 
-    found = changes.between(newest(before), newest(after), allowed)
+    sides = newest(before), newest(after)
+    if select and not any(sides):
+        raise UserError(
+            f"--select {' and '.join(select)} picks no record of {before} or {after}, so nothing would be compared. "
+            "See what there is: workbench records"
+        )
+    found = changes.between(*sides, allowed)
     if as_json:
         print_json([standings.change_object(c) for c in found])
     else:

@@ -174,14 +174,21 @@ FORMATS: dict[str, Callable[[Sequence[Board]], str]] = {
 }
 
 
+GONE = 10
+"""Of what is only in the first, how many are named: another machine's store lacks all that is timed here."""
+
+
 def changes(found: Sequence[Change], margin: float, rate: float) -> str:
     """What changed, a line each, worst first; then how many of each kind, and what the test promises."""
     counted = Counter(c.kind for c in found)
-    lines = [
-        f"{c.kind}: {c.record.probe} of {c.record.variant} under {c.record.protocol}{_on(c)}: {_told(c)}"
-        for c in found
-        if c.kind not in ("same", "gone", "new")
-    ]
+    lines, gone = list[str](), 0
+    for c in found:
+        gone += c.kind == "gone"
+        if c.kind not in ("same", "new") and (c.kind != "gone" or gone <= GONE):
+            one = c.record
+            lines.append(f"{c.kind}: {one.probe} of {one.variant} under {one.protocol}{_on(c)}: {_told(c)}")
+        elif c.kind == "gone" and gone == counted["gone"]:
+            lines.append(f"gone: and {gone - GONE} more")
     told = [f"{counted[kind]} {kind}" for kind in KINDS if counted[kind]]
     lines.append(f"{len(found)} compared: {', '.join(told) or 'nothing on either side'}.")
     if tests := sum(c.p is not None for c in found):
@@ -200,9 +207,8 @@ def _on(change: Change) -> str:
 def _told(change: Change) -> str:
     a, b = change.before, change.after
     assert a is not None
-    assert b is not None
-    figures = [f"{r.value:.12g}" if r.status == "ok" else f"{r.status} ({r.reason})" for r in (a, b)]
-    told = f"{figures[0]} to {figures[1]} {a.unit}"
+    figures = [f"{r.value:.12g}" if r.status == "ok" else f"{r.status} ({r.reason})" for r in (a, b) if r]
+    told = f"{' to '.join(figures)} {a.unit}{'' if b else ', only in the first'}"
     if change.ratio is not None and change.ratio != 1:
         told += f", {change.ratio - 1:+.1%}"
     return f"{told}, p {change.p:.2g}" if change.p is not None else told

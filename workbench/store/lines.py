@@ -63,8 +63,8 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
         return f"{wrong[0]} is no text"
     if wrong := [t for t in texts if not fields[t].isprintable()]:
         return f"{wrong[0]} has characters that cannot be printed"
-    if not _is_time(fields["recorded_at"]):
-        return f"recorded_at {fields['recorded_at']!r} is no ISO time with its zone"
+    if why := _untimely(fields["recorded_at"]):
+        return f"recorded_at {fields['recorded_at']!r} {why}"
     if not isinstance(fields["reason"], str | None):
         return "reason is no text"
     if wrong := [n for n in ("schema", "probe_version") if type(fields[n]) is not int or fields[n] < 1]:
@@ -84,12 +84,17 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _is_time(text: str) -> bool:
+def _untimely(text: str) -> str | None:
+    """What is wrong with a time. One of the future is told apart only beyond `YEARS`: clocks are wrong, and mended."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
-        return False
-    return at.tzinfo is not None and at.year in YEARS
+        at = None
+    if at is None or at.tzinfo is None:
+        return "is no ISO time with its zone"
+    if at.year in YEARS:
+        return None
+    return "lies in the future" if at.year > YEARS[-1] else f"lies before the year {YEARS[0]}"
 
 
 def _is_finite(value: object) -> bool:
