@@ -116,6 +116,7 @@ def papers_variant(name):
         (changed.Changes([("Ours", OURS)], only=[2]), "./net.py:Net(dim=8)-x4 is of x4, which --only leaves out"),
         (changed.Changes([("ESC", OURS)]), "esc-table2 has a row ESC x4 already"),
         (changed.Changes([("Ours", OURS), ("Ours", OURS)]), "esc-table2 has a row Ours x4 already"),
+        (changed.Changes(columns=["FOO"]), "No column 'FOO'. Known: params, macs, latency, memory, "),
         (changed.Changes(drop=[r.method for r in TABLE.rows]), "Of esc-table2 no row is left to show"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -200,6 +201,7 @@ def test_reported_figures_fill_rows_in_the_table_s_units_and_others_become_rows(
     assert (params.printed, params.verdict) == ("70", "reproduced")  # 0.07 M leaves the last digit of 70 open
     assert at(cells, "Ours", "latency_ms").printed == "12.3"
     assert at(cells, "Ours", "set5_psnr").printed == "32.70"
+    assert at(cells, "Ours", "set5_psnr").why == "the quality of a network of your own is not measured here"
     assert at(cells, "Foo & <b>", "params_k").printed == "2000"
     assert at(cells, "ESC", "params_k").printed == "968"
     assert "Foo &amp; &lt;b&gt;" in report.render(shown.table, cells, "html")
@@ -325,6 +327,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("rows = [{model = 'esc-x4', scale = 2}]", "rows[1].scale: esc-x4 is of x4."),
         ("rows = [{model = 'esc-x4', scale = 0}]", "rows[1].scale: 0 is no scale"),
         ("rows = [{model = 'esc-x4', arguments = {dim = 1}}]", "arguments: they are for a network"),
+        ("rows = [{csv = 'own.csv'}]", "or give one: scale = 4."),
         ("rows = [{label = 'A'}]", "a row without a model needs its scale"),
         ("rows = [{label = 'A', scale = 4, reported = {parms = 1}}]", "rows[1].reported.parms: No column 'parms'."),
         ("rows = [{label = 'A', scale = 4, reported = {latency = 1}}]", "latency: the table does not show it"),
@@ -336,6 +339,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
     ],
 )  # fmt: skip
 def test_what_a_file_says_wrong_is_told_with_its_place(write, text, said):
+    write("method,params (K)\nFoo,28\n", "own.csv")
     with pytest.raises(UserError) as told:
         file.read(write(text, "mine.toml"))
     assert said in str(told.value)

@@ -13,7 +13,7 @@ def read(tmp_path):
     def make(text):
         path = tmp_path / "mine.toml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return described.read(path, "a table")
+        return described.read(path, "a table", "README")
 
     return make
 
@@ -52,6 +52,7 @@ def test_what_means_nothing_is_refused_with_its_place(read, text, work, said):
     [
         ("a = ", "is no TOML: Invalid value (at end of document)"),
         ("a = 1\na = 2", "is no TOML: Cannot overwrite a value (at "),
+        ("=", "Mend that line; how it describes a table: README"),
         (b"\xff", "is no text in UTF-8 (byte 0)"),
         (b"#" * (2**20 + 1), "has over 1 MB"),
     ],
@@ -67,7 +68,7 @@ def test_a_file_that_is_not_there_has_its_sentence(tmp_path):
     with pytest.raises(
         UserError, match=r"^Cannot read .*none\.toml: No such file .* TOML file that describes claims\.$"
     ):
-        described.read(tmp_path / "none.toml", "claims")
+        described.read(tmp_path / "none.toml", "claims", "README")
 
 
 def test_a_text_of_one_line_has_nothing_that_hides_in_one(read):

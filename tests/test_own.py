@@ -388,6 +388,8 @@ WRONG = {
         r"cannot be constructed: KeyError: 'x' \(net.py, line \d+\)"),
     "another name": ("", "./net.py:Nett-x2", r"'./net.py' has no 'Nett'\. Did you mean 'Net'\?"),
     "no name": ("", "./net.py", r"names a file and nothing in it; write ./net.py:NAME\. It has: Net\."),
+    "no name among many": ("\n".join(f"def f{i}(): 0" for i in range(9)), "./net.py",
+        r"It has: Net, f0, f1, f2, f3, f4, f5, f6 and 2 more\."),
     "no file": ("", "./nets.py:Net", r"No file './nets.py' in .*\. Did you mean 'net.py'\?"),
     "no module": ("", "nowhere.nets:Net", r"No module 'nowhere', neither in .* nor installed"),
     "no part of a package": ("", "json.nets:Net", r"cannot be imported: .*No module named 'json.nets'"),

@@ -240,7 +240,7 @@ def test_every_format_marks_the_same_figures(cells):
 def test_latex_says_below_the_table_what_its_marks_mean(cells):
     foot = report.render(MADE, cells, "tex").split(r"\bottomrule")[1]
     assert r"$^a$ fvcore+ceil; $^\dagger$ the convention left" in foot
-    assert r"$\sim$ an estimate; nothing was measured.}" in foot
+    assert r"$\sim$ an estimate, not measured.}" in foot
 
 
 @pytest.mark.parametrize("format", ["md", "html", "tex"])

@@ -103,8 +103,8 @@ class Section:
         return f"{self.place}.{key}" if self.place else key
 
 
-def read(path: Path, what: str) -> Section:
-    """The file as one table; `what` it describes is said where it cannot be read."""
+def read(path: Path, what: str, told: str) -> Section:
+    """The file as one table; `what` it describes, and where that is `told`, is said where it cannot be read."""
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path} has over {LARGEST >> 20} MB, and so does not describe {what}; name another file.")
@@ -116,7 +116,7 @@ def read(path: Path, what: str) -> Section:
     try:
         values = tomllib.loads(text, parse_float=Decimal)  # 28.90 keeps its digits
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"{path} is no TOML: {error}. Mend that line; {what} is described in README.") from None
+        raise UserError(f"{path} is no TOML: {error}. Mend that line; how it describes {what}: {told}") from None
     return Section(_plain(str(path)), text, "", values)
 
 

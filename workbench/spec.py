@@ -27,12 +27,16 @@ class UserError(Exception):
 
 
 def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> UserError:
-    """The sentence for a name that does not exist, with the nearest names that do."""
+    """The sentence for a name that does not exist, with the nearest that do; all where nothing lists them."""
     known = list(known)
     word = str(asked).lower().replace("_", "-")
     near = difflib.get_close_matches(word, known, n=3, cutoff=0.5) or [n for n in known if word and word in n][:3]
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
-    few = f"Known: {', '.join(known)}." if len(known) <= 8 else f"{len(known)} are known; list them: {listing}"
+    few = (
+        f"Known: {', '.join(known)}."
+        if len(known) <= 8 or not listing
+        else f"{len(known)} are known; list them: {listing}"
+    )
     return UserError(f"No {noun} {asked!r}.{guess} {few}")
 
 

@@ -102,7 +102,8 @@ def _own(line: Line, column: Column, cell: Cell) -> Cell:
     if cell.printed is not None and "E" in cell.printed:  # of which no digit is left unknown, once it is judged
         cell = replace(cell, printed=f"{Decimal(cell.printed):f}")
     if column.probe in probes.PROBES and probes.PROBES[column.probe].images and line.row.source:
-        return replace(cell, verdict="not measured", why=ELSEWHERE)
+        why = ELSEWHERE.partition("; ")[0] if cell.printed is not None else ELSEWHERE
+        return replace(cell, verdict="not measured", why=why)
     if line.row.variant is None:
         return cell
     why, more, _ = cell.why.partition("; other protocols were not tried yet")

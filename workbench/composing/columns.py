@@ -65,7 +65,7 @@ def pick(columns: Iterable[Column], word: str) -> Column:
     except UserError:
         if word.partition("+")[0] in (*COSTS, *IMAGES, *SPELLINGS):
             raise
-        raise unknown("column", word, (*KNOWN, *known), "workbench table --help") from None
+        raise unknown("column", word, dict.fromkeys((*KNOWN, *known)), "") from None
     return next((c for c in known.values() if alike(c, wanted)), wanted)
 
 

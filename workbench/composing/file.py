@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from workbench import described, own, papers, protocols
 from workbench.described import Section
 from workbench.own import references
 from workbench.papers import names
 from workbench.published import Column, Row, Table
+from workbench.spec import UserError
 
 from . import Composition, Line, changed, compose, networks, reported
 from .columns import column, pick
+
+T = TypeVar("T")
 
 KEYS = ("caption", "protocol", "columns", "scales", "rows")
 FORMS = {
@@ -42,7 +46,7 @@ class File:
 
 def read(path: Path, timeout: float | None = None) -> Composition:
     """The table that a file describes; paths in it begin where it lies."""
-    section = described.read(path, "a table")
+    section = described.read(path, "a table", "docs/howto/your-table.md")
     section.only(*KEYS)
     entries = section.get("rows", list)
     if not entries:
@@ -133,7 +137,7 @@ def _printed(inner: Section, file: File, source: Table) -> list[Line]:
 def _read(inner: Section, file: File) -> list[Line]:
     """Rows of a CSV file, shown as reported."""
     path = file.folder / (inner.line("csv") or "")
-    found = inner.made("csv", lambda: reported.read(path, inner.get("scale", int)))
+    found = inner.made("csv", lambda: _told(lambda: reported.read(path, inner.get("scale", int))))
     if found.strange:
         raise inner.wrong("csv", f"nothing is known of the columns {', '.join(found.strange)} of {path}; rename them")
     wanted = inner.lines("rows")
@@ -158,7 +162,7 @@ def _own(inner: Section, file: File) -> Line:
     if arguments and not references.parse(name):
         raise inner.wrong("arguments", f"they are for a network of your own, and {name} is one of the catalogue")
     asked = own.Asked(scale, arguments, file.timeout)
-    network = inner.made("model", lambda: networks.find(name, asked, file.folder))
+    network = inner.made("model", lambda: _told(lambda: networks.find(name, asked, file.folder)))
     if scale not in (None, network.scale):
         raise inner.wrong("scale", f"{network.name} is of x{network.scale}")
     row = networks.row(network, label)
@@ -176,6 +180,19 @@ def _reported(given: Section | None, file: File) -> dict[str, str]:
             raise given.wrong(key, f"the table does not show it; its columns: {has}")
         found[shown.id] = given.made(key, lambda v=value, c=shown: reported.typed(v, c))  # type: ignore[misc]
     return found
+
+
+def _told(make: Callable[[], T]) -> T:
+    """What `make` makes; its UserError says keys of a row where it advises options, `scale = 4` for `--scale 4`."""
+    try:
+        return make()
+    except UserError as error:
+        told = re.sub(r"--scale (\d+)", r"scale = \1", str(error))
+        raise UserError(re.sub(r"--arg \w+=\.\.\.(?: --arg \w+=\.\.\.)*", _arguments, told)) from None
+
+
+def _arguments(options: re.Match[str]) -> str:
+    return "arguments = {" + ", ".join(f"{name} = ..." for name in re.findall(r"--arg (\w+)", options[0])) + "}"
 
 
 def _literal(value: object) -> str:

@@ -8,7 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -107,7 +107,7 @@ class Sources:
         here = [n for n, v in there.items() if getattr(v, "__module__", "") == module.__name__]
         here += [n for n, v in vars(module).items() if isinstance(v, nn.Module)]
         if not self.reference.name:
-            known = f"It has: {', '.join(here[:8])}." if here else "It has neither a class nor a function."
+            known = f"It has: {_some(here)}." if here else "It has neither a class nor a function."
             raise UserError(f"{whole!r} names a file and nothing in it; write {whole}:NAME. {known}")
         target: Any = module
         for part in self.reference.name.split("."):
@@ -115,10 +115,16 @@ class Sources:
                 near = difflib.get_close_matches(part, here or list(there), n=1, cutoff=0.5)
                 near = near or [n for n in here if n.lower() == part.lower()]
                 guess = f" Did you mean {near[0]!r}?" if near else ""
-                known = f" It has: {', '.join(here[:8])}." if here and not near else ""
+                known = f" It has: {_some(here)}." if here and not near else ""
                 raise UserError(f"{self.reference.place!r} has no {part!r}.{guess}{known}")
             target = getattr(target, part)
         return target
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first eight names, and how many more there are."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
 
 
 def hashed(path: Path) -> str:

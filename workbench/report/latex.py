@@ -79,7 +79,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     said += [_escape(DAGGER)] if left_out(cells) else []
     said += [_escape(DOUBLE_DAGGER)] if disturbances(cells) else []
     said += [_escape(SECTION)] if any(c.audit for c in cells) else []
-    said += [r"$\sim$ an estimate; nothing was measured"] if any(c.estimate is not None for c in cells) else []
+    said += [r"$\sim$ an estimate, not measured"] if any(c.estimate is not None for c in cells) else []
     width = 2 + 2 * len(pairs) + len(plain + timed)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
     whole = [*lines, r"\bottomrule", *foot, r"\end{tabular}"]

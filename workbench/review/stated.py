@@ -77,7 +77,7 @@ class Stated:
 
 def read(path: Path, scale: int) -> tuple[Stated, ...]:
     """The claims of a file on a network of that scale, in the order of `KEYS`."""
-    section = described.read(path, "claims")
+    section = described.read(path, "claims", "workbench review --help")
     section.only(*KEYS)
     found = tuple(_stated(inner, of, scale) for of in KEYS if (inner := section.inner(of)) is not None)
     if not found:
