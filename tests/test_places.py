@@ -288,10 +288,20 @@ def test_what_the_storage_refuses_is_told(make_record, monkeypatch, tmp_path):
     assert buckets._plain(OSError(errno.EACCES, "no")).errno == errno.EACCES
 
 
+def test_an_address_that_nothing_lies_at_is_no_empty_store(workbench, tmp_path):
+    nowhere = f"memory:/{tmp_path}/nowhere"
+    ran = workbench("records", "--records", nowhere)
+    assert (ran.code, ran.err) == (0, f"workbench: There is no folder {nowhere} yet, so there are no records.\n")
+    ran = workbench("diff", nowhere, nowhere)
+    assert (ran.code, ran.out) == (2, "")
+    assert f"There is no {nowhere!r} to compare." in ran.err
+
+
 @pytest.mark.usefixtures("server")
 def test_a_bucket_that_is_not_there_has_its_sentences(workbench):
     ran = workbench("measure", "esc-fp-x4", "--probe", "params", "--records", "s3://nobody-has-this/x")
     assert (ran.code, ran.out) == (2, ""), ran.err
+    assert "[1/1]" not in ran.err
     assert ran.err.splitlines()[-1].startswith(
         "workbench: Cannot write a record to s3://nobody-has-this/x: The specified bucket does not exist."
     )

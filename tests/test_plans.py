@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from workbench import cluster, environment, plans, probes, protocols, store
+from workbench import cluster, environment, execute, plans, probes, protocols, store
 from workbench.devices import DEVICES
 from workbench.spec import UserError
 
@@ -116,6 +116,22 @@ def test_what_would_not_fit_is_left_out_and_its_memory_was_counted_once(workbenc
     assert "memory to plan with: 1 missing of 1" in ran.err
     assert "memory to plan with" not in workbench("plan", file, *records).err
     assert "latency" in workbench("plan", file, *records, "--insist").out
+
+
+def test_a_plan_needs_no_place_to_write_and_a_sweep_asks_for_one_first(workbench, tmp_path, monkeypatch):
+    (tmp_path / "a-file").touch()
+    records = ("--records", tmp_path / "a-file" / "records")
+    gpu, here = tmp_path / "gpu.toml", tmp_path / "here.toml"
+    gpu.write_text('[[grid]]\nmodels = "imdn-x4"\nprobes = "latency"\nprotocols = "steady+cuda"\ngpu = "rtx-3090"\n')
+    here.write_text(GRID)
+    ran = workbench("plan", gpu, *records)
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "1 measurements: 0 done, 1 missing.")
+    assert ran.out.splitlines()[1].endswith(" GB")
+    assert ran.err.count("Planned memory could not be stored, and is counted anew by each plan: Cannot write") == 1
+    monkeypatch.setattr(execute, "measure", lambda request: pytest.fail("measured"))
+    ran = workbench("sweep", here, *records)
+    assert (ran.code, ran.out) == (2, "")
+    assert "Cannot write a record to " in ran.err
 
 
 @pytest.mark.parametrize("probe", [p.name for p in probes.PROBES.values() if p.timed])

@@ -19,15 +19,15 @@ def state(text: str, read: Callable[[Path], store.Contents] = store.read) -> sto
     if text.startswith(GIT):
         return _committed(text.removeprefix(GIT))
     place = store.where(text)
-    if isinstance(place, store.Url):
-        return read(place)
-    if place.suffix == ".zip" or place.is_file():
+    if not isinstance(place, store.Url) and (place.suffix == ".zip" or place.is_file()):
         return store.Contents(bundles.opened(place).records, ())
-    if not text or not place.exists():
+    there = text and (isinstance(place, store.Url) or place.exists())
+    contents = read(place) if there else None
+    if contents is None or (isinstance(place, store.Url) and not contents.ends):
         raise UserError(
             f"There is no {text!r} to compare. Give a folder of records, a bundle, an address, or git:COMMIT."
         )
-    return read(place)
+    return contents
 
 
 def _committed(revision: str) -> store.Contents:

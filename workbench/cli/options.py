@@ -195,11 +195,14 @@ def carried(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., 
 
 
 def look(records: Path | None) -> Contents:
-    """The contents of a store that is only read: a folder that was named and is not there is said to be so."""
+    """The contents of a store that is only read: a folder that was named and is not there is said to be so.
+
+    In object storage there are no folders; one that nothing lies in is not there.
+    """
     from workbench import store
 
     contents = read(records or store.default())
-    if records is not None and not isinstance(records, store.Url) and not records.exists():
+    if records is not None and not (contents.ends if isinstance(records, store.Url) else records.exists()):
         print(f"workbench: There is no folder {records} yet, so there are no records.", file=sys.stderr)
     return contents
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from workbench.spec import Status
+from workbench.spec import Status, UserError
 
 from .options import Commands, Data, Json, Logs, On, Records, listing, patience, print_json, read, say
 
@@ -30,13 +30,16 @@ def plan(
     insist: Insist = False,
     as_json: Json = False,
 ) -> None:
-    """Say what a sweep would measure, how long that may take, and what would not fit into its GPU."""
+    """Say what a sweep would measure, how long that may take, and what would not fit into its GPU.
+
+    What it counts for that, planned memory, is stored.
+    """
     from workbench import grids, plans, store, testsets
 
     folder = records or store.default()
     asked = list(grids.read(file, data or testsets.default()).requests)
     machines = dict.fromkeys(r.machine for r in read(folder).records)
-    found = _planned(plans.bound(asked, machines), folder, insist)
+    found = _planned(plans.bound(asked, machines), folder, insist, unkept=True)
     if as_json:
         print_json(found.as_object())
         return
@@ -83,17 +86,33 @@ def sweep(
     return progress.conclude(without)
 
 
-def _planned(asked: Sequence[Request], folder: Path, insist: bool) -> Plan:
-    """A plan, after what it needs of planned memory was counted and stored."""
+def _planned(asked: Sequence[Request], folder: Path, insist: bool, unkept: bool = False) -> Plan:
+    """A plan, after what it needs of planned memory was counted and stored; or, if `unkept` will do, counted."""
     from workbench import execute, plans, progress, store
 
     contents = store.read(folder)
     known = contents.newest()
     if not insist:
         needed = execute.missing(plans.peaks(execute.missing(asked, known)), known)
+        if needed and unkept and (why := _unwritable(folder)):
+            say(f"Planned memory could not be stored, and is counted anew by each plan: {why}")
+            known.update({request.identity: execute.measure(request) for request in needed})
+            needed = []
         for done in progress.run(needed, folder, since=contents, asked=len(needed), what="memory to plan with"):
             known[done.request.identity] = done.record
     return plans.make(asked, known, contents.records, insist)
+
+
+def _unwritable(folder: Path) -> str | None:
+    """Why no record can be stored there, if none can."""
+    from workbench import store
+
+    try:
+        with store.Writer(folder) as writer:
+            writer.check()
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _shown(row: Row) -> dict[str, Any]:
