@@ -200,6 +200,8 @@ HARM = {
     "an absolute path": (
         {"manifest": lambda m: m["members"].update({"/etc/x": {}}), "extra": [("/etc/x", b"x")]}, "no place of a side",
     ),
+    "another number of records": ({"manifest": lambda m: m.update(records=-1)}, "its manifest.json says {'records'"),
+    "other machines": ({"manifest": lambda m: m.update(machines={"<script>": 2})}, "its manifest.json says"),
     "a member without facts": ({"manifest": lambda m: m["members"].update({"records.jsonl": 5})}, "is none"),
     "a bomb": ({"extra": [("b", b"\0" * 10**7)]}, "its manifest does not know 'b'"),
     "a known bomb": (

@@ -56,7 +56,7 @@ def test_what_means_nothing_is_refused_with_its_place(read, text, work, said):
         (b"\xff", "is no text in UTF-8 (byte 0)"),
         (b"#" * (2**20 + 1), "has over 1 MB"),
     ],
-    ids=["cut", "twice", "bytes", "large"],
+    ids=["cut", "twice", "a sign", "bytes", "large"],
 )
 def test_what_is_no_such_file_has_its_sentence(read, text, said):
     with pytest.raises(UserError) as told:

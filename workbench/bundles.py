@@ -81,8 +81,7 @@ def packed(records: Iterable[Record], folder: Path) -> bytes:
     manifest = {
         "format": FORMAT,
         "schema": SCHEMA,
-        "records": len(held),
-        "machines": dict(sorted(Counter(record.machine for _, record in held).items())),
+        **_about([record for _, record in held]),
         "members": {n: {"sha256": hashlib.sha256(c).hexdigest(), "bytes": len(c)} for n, c in members.items()},
     }
     out = io.BytesIO()
@@ -140,7 +139,19 @@ def _opened(file: zipfile.ZipFile, path: Path) -> Bundle:
             raise _refused(path, f"{name!r} does not unpack to what its name says")
         else:
             sides[match[1]] = content
+    if (said := _said(manifest)) != _about(records):
+        raise _refused(path, f"its {MANIFEST} says {said} of what is {_about(records)}")
     return Bundle(records, sides, hashlib.sha256(manifest).hexdigest())
+
+
+def _about(records: Sequence[Record]) -> dict[str, Any]:
+    """What a manifest says of its records."""
+    return {"records": len(records), "machines": dict(sorted(Counter(r.machine for r in records).items()))}
+
+
+def _said(manifest: bytes) -> dict[str, Any]:
+    told = json.loads(manifest)
+    return {name: told.get(name) for name in ("records", "machines")}
 
 
 def _manifest(content: bytes, path: Path) -> Mapping[str, Mapping[str, Any]]:
@@ -150,7 +161,10 @@ def _manifest(content: bytes, path: Path) -> Mapping[str, Mapping[str, Any]]:
         number, members = told["format"], told.get("members")
     except (ValueError, RecursionError, TypeError, KeyError, AttributeError):
         raise _refused(path, f"its {MANIFEST} is none") from None
-    if type(number) is int and number > FORMAT:
+    newer = [n for n, known in (("format", FORMAT), ("schema", SCHEMA)) if type(told.get(n)) is int and told[n] > known]
+    if newer == ["schema"]:
+        raise UserError(f"{path} holds records of schema {told['schema']}, newer than {SCHEMA}; update the workbench.")
+    if newer:
         raise UserError(
             f"{path} is a bundle of format {number}, newer than this workbench's {FORMAT}; update the workbench."
         )

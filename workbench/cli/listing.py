@@ -78,7 +78,10 @@ def list_records(
     contents = look(records)
     if sql is not None:
         found = contents.query(sql)
-        print(store.frame_to_json(found) if as_json else found.to_string(index=False, float_format=_whole))
+        if as_json or len(found):
+            print(store.frame_to_json(found) if as_json else found.to_string(index=False, float_format=_whole))
+        else:
+            print(f"{'  '.join(found.columns)}\n(no row)")
         return
     newest = [store.to_json(r) for r in contents.newest().values()]
     listing(newest, as_json, ("variant", "probe", "protocol", "values", "status", "recorded_at"))

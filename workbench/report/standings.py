@@ -158,6 +158,9 @@ def _tex(boards: Sequence[Board]) -> str:
         lines += [" & ".join(["", "Network", *(UNITS[c][0] for c in columns)]) + r" \\", r"\midrule"]
         lines += [" & ".join(map(_latex, row)) + r" \\" for row in _rows(board)]
         lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [
+        rf"\par {{\small {_latex(told)}}}" for told in ([f"{DISTURBED}."] if _marked(boards) else []) + [SHARED_RANK]
+    ]
     return "\n".join(lines) + "\n"
 
 
