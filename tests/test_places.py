@@ -305,3 +305,9 @@ def test_a_bucket_that_is_not_there_has_its_sentences(workbench):
     assert ran.err.splitlines()[-1].startswith(
         "workbench: Cannot write a record to s3://nobody-has-this/x: The specified bucket does not exist."
     )
+
+
+def test_an_address_is_the_same_wherever_one_stands():
+    address = store.places.where("s3://bucket/records")
+    assert str(address.absolute()) == "s3://bucket/records"
+    assert (address / "arrays").absolute() == address / "arrays"

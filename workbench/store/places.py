@@ -42,6 +42,9 @@ class Url(PosixPath):
     def __repr__(self) -> str:
         return f"Url({str(self)!r})"
 
+    def absolute(self) -> Url:
+        return self  # wherever one stands
+
 
 def where(text: str | Path) -> Path:
     """A folder or an address as somebody typed it; `file://` is a folder."""
