@@ -51,7 +51,7 @@ def test_a_name_that_is_not_there_is_no_attribute():
     with pytest.raises(
         AttributeError, match="has no 'mesure'; to be called: UserError, compare, measure, table, trace"
     ):
-        wb.mesure  # noqa: B018
+        wb.mesure  # noqa: B018  # what is tested is the look at it
 
 
 def test_importing_it_imports_nothing_and_a_table_no_torch(python, example):
@@ -162,7 +162,7 @@ def test_what_weight_norm_keeps_beside_its_parameters_is_copied_too():
 
 def test_what_cannot_be_copied_is_refused():
     net = Tiny()
-    net.file = open(__file__)  # noqa: SIM115
+    net.file = open(__file__)  # noqa: SIM115  # closed below; an open file is what cannot be copied
     with net.file, pytest.raises(UserError, match=r"Tiny cannot be copied, .*cannot pickle .*'\./net\.py:Net'"):
         wb.measure(net, "params")
 
@@ -342,3 +342,9 @@ def test_what_is_no_table_and_what_is_several_networks_have_their_sentence():
         wb.table(nn.Conv2d(3, 3, 1))
     with pytest.raises(UserError, match=r"^2 networks were given where one belongs"):
         wb.trace([nn.Conv2d(3, 3, 1)] * 2)
+
+
+def test_a_time_of_a_gpu_that_is_named_and_not_here_is_refused_and_not_stored(tmp_path):
+    with pytest.raises(UserError, match=r"is to be timed on the GPU a100, and this machine is: "):
+        wb.measure("imdn-x4", "latency", protocol="steady+a100", records=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -27,8 +27,8 @@ def main(place, writers, number, at_once, line):
     """The names that were told of, and how much the killed one had told when it was killed."""
     record, draw = store.parse(line), random.Random(2026)
     if "://" in place:
-        import fsspec.implementations.local  # noqa: F401
-        import s3fs  # noqa: F401
+        import fsspec.implementations.local  # noqa: F401  # before there are forks, each of which would import it
+        import s3fs  # noqa: F401  # as well
     pipes, pids = [], []
     for w in range(writers):
         reading, writing = os.pipe()

@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pandas
 
-from workbench import execute, judge, papers, progress, report, store
+from workbench import cluster, execute, judge, papers, progress, report, store
 from workbench.probes import Probe
 from workbench.report import html
 from workbench.report import measured as tables
@@ -88,6 +88,7 @@ def measured(
     for label, variant in chosen.items():
         places += [(label, p.name) for p in probes]
         wanted += [r for p in probes for r in execute.requests([variant], [p.name], [ways[p.name]])]
+    cluster.placed(wanted, here=True)
     found = _records(execute.with_subjects(wanted, at.weights, at.data), at)
     rows: dict[str, dict[str, Record]] = {label: {} for label in chosen}
     for (label, probe), record in zip(places, found, strict=True):

@@ -63,12 +63,12 @@ def opened(
     """
     name, where = kind(on)
     if name == LOCAL:
-        _placed(wanted, here=True)
+        placed(wanted, here=True)
         yield Opened(Here(how), list(wanted), lambda todo: 1)
         return
     if own := next((r.variant.source for r in wanted if r.variant.source), None):
         raise UserError(f"{own.reference} is not of the catalogue, so no node has its code; measure it without --on.")
-    _placed(wanted, here=False)
+    placed(wanted, here=False)
     with store.Writer(folder) as writer:
         writer.check()  # before anybody waits for a node
     if name == "ray":
@@ -86,7 +86,7 @@ def opened(
         yield Opened(engine, places.bind(wanted, nodes, known, tell), engine.hands)
 
 
-def _placed(wanted: Sequence[Request], here: bool) -> None:
+def placed(wanted: Sequence[Request], here: bool) -> None:
     """What is to be timed on a GPU that is named is refused, before it becomes a figure of another one or of the CPU.
 
     Nothing in a record of a time says which GPU was named, so that nobody could tell it later.
@@ -96,7 +96,7 @@ def _placed(wanted: Sequence[Request], here: bool) -> None:
         if device and here and not protocols.is_in(device, environment.machine()):
             raise UserError(
                 f"{request} is to be timed on the GPU {device}, and this machine is: {environment.machine()}. Leave it "
-                "out of the sweep, or send it to nodes that have one: --on ray, --on slurm."
+                "out, or send it to nodes that have one: workbench measure ... --on ray, --on slurm."
             )
         if device and request.protocol.execution.device != "cuda":
             raise UserError(
