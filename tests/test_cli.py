@@ -12,7 +12,7 @@ import tomllib
 
 import pytest
 
-from workbench import environment, execute, judge, models, papers, probes, protocols, report, store
+from workbench import building, environment, execute, judge, models, papers, probes, protocols, report, store
 from workbench.cli.options import NARROWEST, spread
 from workbench.spec import UserError
 
@@ -301,7 +301,7 @@ def test_a_measurement_that_fails_is_told_recorded_and_ends_with_1(workbench, tm
     def broken(*_, **__):
         raise ZeroDivisionError("by zero")
 
-    execute._network.cache_clear()
+    building.kept.cache_clear()
     monkeypatch.setattr(models, "create", broken)
     words = ("measure", "esc-fp-x4", "--probe", "params", "--json", "--records", tmp_path)
     ran = workbench(*words)

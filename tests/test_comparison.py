@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench import comparison, environment, execute, forecast, protocols, timing
+from workbench import building, comparison, environment, forecast, protocols, timing
 from workbench.comparison import Ratio, Rounds, play, ratio
 from workbench.spec import Execution, Input, Protocol, UserError
 from workbench.timing import Sample, Warmup
@@ -210,7 +210,7 @@ SMALL = Protocol("small", "a small input in one thread", Input(hr=(32, 32)), exe
 def small(monkeypatch):
     """Networks that do nothing, under a protocol that has a name."""
     monkeypatch.setitem(protocols.PROTOCOLS, "small", SMALL)
-    monkeypatch.setattr(execute, "real", lambda variant, way: (nn.Identity(), torch.ones(1)))
+    monkeypatch.setattr(building, "real", lambda variant, way: (nn.Identity(), torch.ones(1)))
 
 
 @pytest.fixture
@@ -337,7 +337,7 @@ def test_two_real_networks_are_compared_on_the_command_line(workbench, monkeypat
 )
 def test_a_mistake_has_its_sentence(workbench, monkeypatch, words, sentence):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(execute, "real", lambda *_: pytest.fail("a network was built"))
+    monkeypatch.setattr(building, "real", lambda *_: pytest.fail("a network was built"))
     ran = workbench("compare", *words)
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith(f"workbench: {sentence}")
@@ -345,7 +345,7 @@ def test_a_mistake_has_its_sentence(workbench, monkeypatch, words, sentence):
 
 
 def test_a_network_that_puts_out_nan_is_not_compared(small, monkeypatch):
-    monkeypatch.setattr(execute, "real", lambda variant, way: (nn.Identity(), torch.tensor([math.nan])))
+    monkeypatch.setattr(building, "real", lambda variant, way: (nn.Identity(), torch.tensor([math.nan])))
     with pytest.raises(UserError, match=r"^imdn-x4 cannot be compared: the network put out values that are not finite"):
         comparison.compare(["imdn-x4", "rfdn-x4"], protocol="small")
 

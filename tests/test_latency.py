@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from workbench import environment, execute, judge, models, papers, protocols, store, timing
+from workbench import building, environment, execute, judge, models, papers, protocols, store, timing
 from workbench.probes import PROBES, latency
 from workbench.spec import Execution, Input, Protocol, Timing
 from workbench.timing import Sample
@@ -118,8 +118,8 @@ def test_a_real_network_has_a_record_that_is_read_back_the_same(quick):
 
 
 def test_the_network_is_the_protocol_s_and_the_same_each_time(quick):
-    one, other = (execute.real(models.find("imdn-x4"), protocols.find("quick+train")) for _ in range(2))
-    for (model, x), training in ((one, True), (execute.real(models.find("imdn-x4"), QUICK), False)):
+    one, other = (building.real(models.find("imdn-x4"), protocols.find("quick+train")) for _ in range(2))
+    for (model, x), training in ((one, True), (building.real(models.find("imdn-x4"), QUICK), False)):
         assert tuple(x.shape) == (1, 3, 8, 8)
         assert (x.device.type, x.dtype, model.training) == ("cpu", torch.float32, training)
     torch.testing.assert_close(one[1], other[1])

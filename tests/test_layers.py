@@ -17,7 +17,7 @@ LAYERS = (
     {"devices", "machine", "turns", "images", "known", "ledger"},
     {"timing", "testsets", "lazily", "own"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},
-    {"here", "audit", "weights", "counted", "sidefiles"},
+    {"here", "audit", "weights", "counted", "sidefiles", "building"},
     {"planner", "bundles"},
     {"fits"},
     {"upscaling", "scores", "attention", "merging", "states", "leaders", "changes"},

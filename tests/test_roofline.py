@@ -9,7 +9,7 @@ from tiny import Does, walk, zeros
 from torch import nn
 from torch.nn.attention import flex_attention as flex_module
 
-from workbench import devices, execute, papers, probes, ratios
+from workbench import building, devices, execute, papers, probes, ratios
 from workbench.devices import DEVICES, Device
 from workbench.probes import arithmetic, roofline
 from workbench.probes.arithmetic import operations, products
@@ -102,7 +102,7 @@ def test_what_costs_arithmetic_in_the_catalogue_is_known_by_name(family):
         "exp neg eq ne ge rsub minimum remainder masked_fill argmax argsort clamp_min linalg_vector_norm max_pool2d "
         "adaptive_avg_pool2d upsample_bilinear2d selective_scan".split()
     )
-    network = execute._network(family, Build())
+    network = building.kept(family, Build())
     calls = trace(network, torch.empty(1, 3, 64, 64, device="meta")).calls
     named = {c.name for c in calls if c.written and not products(c)}
     assert named - arithmetic.COPIES - known == set()

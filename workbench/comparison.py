@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from workbench import environment, execute, machine, models, protocols, timing, turns
+from workbench import building, environment, machine, models, protocols, timing, turns
 from workbench.forecast import of_rounds
 from workbench.passing import Say, unheard
 from workbench.spec import Protocol, UserError, Variant
@@ -196,7 +196,7 @@ def compare(
     watch = machine.Watch(way.execution.device)
     timing.device(way.execution)  # refused before the first network is built, and what cannot be built before it waits
     for entrant in entrants:
-        execute.check(entrant, way)
+        building.check(entrant, way)
     with ExitStack() as stack:
         stack.enter_context(turns.turn(way.execution.device))
         settings = stack.enter_context(timing.set_up(way.execution))
@@ -231,7 +231,7 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
 
 def _run(variant: Variant, protocol: Protocol, clock: Clock) -> Callable[[], Sample]:
     """A network on its device, as a run that is timed; an output that is not finite is refused."""
-    model, x = execute.real(variant, protocol)
+    model, x = building.real(variant, protocol)
     call = timing.prepared(model, x, protocol.execution)
     try:
         timing.checked(call())

@@ -11,15 +11,24 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from workbench import counted, environment, evaluate, fresh, machine, models, probes, protocols, store, timing, turns
-from workbench.spec import Build, Protocol, Record, Status, UserError, Variant
-
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+from workbench import (
+    building,
+    counted,
+    environment,
+    evaluate,
+    fresh,
+    machine,
+    models,
+    probes,
+    protocols,
+    store,
+    timing,
+    turns,
+)
+from workbench.spec import Protocol, Record, Status, UserError, Variant
 
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
@@ -35,9 +44,6 @@ EXHAUSTED = (
     "std::bad_alloc",
 )
 """What is said in errors of other names when memory runs out: by the C library, its loader, and torch."""
-
-SEED = 0
-"""Of weights and input, where a network runs."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +224,7 @@ def _measure(request: Request) -> probes.Reading:
         return _run(request)
     if request.variant.source:
         return counted.measure(request.variant, request.protocol, request.probe)
-    model = _network(request.variant.name, request.protocol.build)
+    model = building.kept(request.variant.name, request.protocol.build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)
@@ -230,27 +236,10 @@ def _run(request: Request) -> probes.Reading:
     watch = machine.Watch(execution.device)
     timing.device(execution)
     with timing.set_up(execution) as settings:
-        model, x = real(request.variant, request.protocol)
+        model, x = building.real(request.variant, request.protocol)
         watch.begin(settings["threads"])
         reading = request.probe.measure(model, x, request.protocol)
         return probes.Reading(reading.values, settings | reading.details | {"state": watch.end()})
-
-
-def check(variant: Variant, protocol: Protocol) -> None:
-    """Refuse a network of the catalogue that cannot be built as a protocol says, before anybody waits for it."""
-    if variant.source is None:
-        _built(variant, protocol.build, "meta")
-
-
-def real(variant: Variant, protocol: Protocol) -> tuple[nn.Module, Tensor]:
-    """A network and its input where they are to run, drawn from a fixed seed, so that all devices have the same."""
-    import torch
-
-    device, dtype = protocol.execution.device, getattr(torch, protocol.input.dtype)
-    torch.manual_seed(SEED)
-    model = _built(variant, protocol.build, "cpu")
-    x = torch.rand(protocol.input.batch, 3, *protocol.input.lr(variant.scale))
-    return model.to(device, dtype), x.to(device, dtype)
 
 
 def _search(request: Request, probe: probes.Probe) -> probes.Reading:
@@ -281,23 +270,6 @@ def _search(request: Request, probe: probes.Probe) -> probes.Reading:
                 uncounted[protocol.name] = left
     details = {"protocols": list(own), "tried": len(space), "uncounted_heavy": uncounted}
     return probes.Reading(tuple(own.values()), details)
-
-
-@lru_cache(maxsize=4)
-def _network(variant: str, build: Build) -> nn.Module:
-    """The networks last made are kept: several probes and protocols read the same ones."""
-    return _built(models.find(variant), build, "meta")
-
-
-def _built(variant: Variant, build: Build, device: str) -> nn.Module:
-    model = models.create(variant, device=device, attention=build.attention, forward=build.forward)
-    if not build.shifted:
-        shifting = [m for m in model.modules() if getattr(m, "shift", 0)]
-        if not shifting:
-            raise UserError(f"{variant.name} shifts no window, so there is nothing that +unshifted could leave out.")
-        for module in shifting:
-            module.shift = 0  # type: ignore[assignment]  # a number, neither tensor nor module
-    return model.train(build.mode == "train")
 
 
 def unmeasured(request: Request, outcome: Outcome) -> Record:

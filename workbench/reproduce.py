@@ -48,9 +48,7 @@ def run(quick: bool, records: Path, results: Path) -> tuple[list[tuple[Table, li
     """
     records, results = records.absolute(), results.absolute()
     store.check_results(results)
-    contents = store.read(records)
-    for problem in contents.problems:
-        print(f"workbench: {problem}", file=sys.stderr)
+    store.read(records).told()
     tables = papers.TABLES.values()
     hands = machine.threads()
     counted = [r for table in tables for r in needed(table, quick)] + claimed(papers.CLAIMS.values(), quick)

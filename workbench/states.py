@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 import tarfile
-from collections.abc import Callable
 from pathlib import Path
 
 from workbench import bundles, environment, store
@@ -14,7 +13,7 @@ from workbench.spec import Record, UserError
 GIT = "git:"
 
 
-def state(text: str, read: Callable[[Path], store.Contents] = store.read) -> store.Contents:
+def state(text: str) -> store.Contents:
     """The records of what was typed: `git:HEAD~1` is what was committed under results/records then."""
     if text.startswith(GIT):
         return _committed(text.removeprefix(GIT))
@@ -22,7 +21,7 @@ def state(text: str, read: Callable[[Path], store.Contents] = store.read) -> sto
     if not isinstance(place, store.Url) and (place.suffix == ".zip" or place.is_file()):
         return store.Contents(bundles.opened(place).records, ())
     there = text and (isinstance(place, store.Url) or place.exists())
-    contents = read(place) if there else None
+    contents = store.read(place) if there else None
     if contents is None or (isinstance(place, store.Url) and not contents.ends):
         raise UserError(
             f"There is no {text!r} to compare. Give a folder of records, a bundle, an address, or git:COMMIT."

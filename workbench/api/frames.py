@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -108,18 +107,11 @@ def _records(wanted: Sequence[execute.Request], at: asked.Store) -> list[Record]
     """The record of each request: from the store, or measured and appended to it; of what is here only, measured."""
     known: MutableMapping[str, Record] = {}
     if stored := [r for r in wanted if not r.variant.held]:
-        contents = _read(at.records)
+        contents = store.read(at.records).told()
         known = contents.newest()
         todo = execute.missing(stored, known, at.force)
         known.update({d.request.identity: d.record for d in progress.run(todo, at.records, since=contents)})
     return [_here(r) if r.variant.held else execute.answer(r, known) for r in wanted]
-
-
-def _read(folder: Path) -> store.Contents:
-    contents = store.read(folder)
-    for problem in contents.problems:
-        print(f"workbench: {problem}", file=sys.stderr)
-    return contents
 
 
 def _here(request: execute.Request) -> Record:
@@ -147,7 +139,7 @@ def _number(record: Record) -> float:
 def published(name: str, folder: Path) -> Shown:
     """A published table, judged by a folder of records."""
     table = papers.find_table(name)
-    cells = judge.judge(table, _read(folder).newest())
+    cells = judge.judge(table, store.read(folder).told().newest())
     frame = Shown([report.as_object(cell) for cell in cells])
     frame.attrs = {"table": table.id, "title": table.title, "source": table.source}
     frame.shown_as(html.fragment(table, cells))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from workbench import models, weights
+from workbench.spec import Variant
 from workbench.weights import Weights
 
 UNTRAINED = "untrained"
@@ -17,6 +18,14 @@ def choose(variant: str, asked: str | None, home: Path) -> Weights | None:
     if asked == UNTRAINED or (asked is None and not any(variant in w.variants for w in weights.held(home))):
         return None
     return weights.choose(variant, asked, home)
+
+
+def chosen(variant: Variant, asked: str | None, home: Path) -> tuple[Weights | None, str]:
+    """The same, and what is said of it; a network of one's own brings its weights itself."""
+    if variant.source:
+        return None, f"{variant.name} has weights as its code makes them"
+    found = choose(variant.name, asked, home)
+    return found, told(variant.name, found)
 
 
 def told(variant: str, chosen: Weights | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .options import Commands, Json, Records, Results, print_json, read
+from .options import Commands, Json, Records, Results, print_json
 
 
 def ablate(
@@ -29,7 +29,7 @@ def ablate(
     if not as_json:
         store.check_results(target)
     wanted = curves.requests(chosen, at, name, latency)
-    contents = read(folder)
+    contents = store.read(folder).told()
     known = contents.newest()
     done = progress.run(execute.missing(wanted, known), folder, since=contents, asked=len(wanted), what="ablate")
     known.update({d.request.identity: d.record for d in done})

@@ -145,21 +145,21 @@ def _looked(chosen: str | Variant, asked: Looked) -> dict[str, Any]:
 
 def _subject(chosen: str | Variant, asked: Looked) -> tuple[Subject, str, dict[str, Any]]:
     """The network with its attention, what is said of it, and the listing of its layers."""
+    from workbench import models
     from workbench.attention import choosing, picking, study, surveying
 
-    if isinstance(chosen, Variant) and chosen.source:
+    variant = models.find(chosen)
+    weights, told = choosing.chosen(variant, asked.weights, asked.home)
+    if variant.source:
         wish = picking.Wish(asked.maps, surveying.windows(asked.windows))
-        found = picking.network(chosen, wish, asked.crop)
+        found = picking.network(variant, wish, asked.crop)
         columns = ("layer", "path", "call", "shape", "rows", "heads", "window", "map", "features", "note")
-        told = ". ".join([f"{chosen.name} has weights as its code makes them", *picking.told(found)])
-        subject = study.tapped(chosen, found.net, asked.all_pairs)
-        return subject, told, {"objects": picking.rows(found), "columns": columns}
-    name = chosen if isinstance(chosen, str) else chosen.name
-    weights = choosing.choose(name, asked.weights, asked.home)
-    subject = study.subject(name, weights, asked.all_pairs)
+        subject = study.tapped(variant, found.net, asked.all_pairs)
+        return subject, ". ".join([told, *picking.told(found)]), {"objects": picking.rows(found), "columns": columns}
+    subject = study.subject(variant.name, weights, asked.all_pairs)
     rows = [{"name": x.name, "label": x.label, "shares": x.shares} | asdict(x.geometry) for x in subject.layers]
     shown = ("label", "kind", "window", "heads", "rows", "columns", "shares")
-    return subject, choosing.told(name, weights), {"objects": rows, "columns": shown}
+    return subject, told, {"objects": rows, "columns": shown}
 
 
 COMMANDS: Commands = {"attention": attention}

@@ -25,7 +25,6 @@ from .options import (
     carried,
     networks,
     print_json,
-    read,
     say,
     spread,
 )
@@ -70,7 +69,7 @@ def measure(
             "--probe quality, or leave --weights out."
         )
     wanted = execute.with_subjects(wanted, weights, data or testsets.default())
-    contents = read(folder)
+    contents = store.read(folder).told()
     known = contents.newest()
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
     with cluster.opened(on, wanted, known, how, folder, timeout, logs, say) as there:

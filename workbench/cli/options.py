@@ -92,16 +92,6 @@ Windows = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout; messages go to stderr.")]
 
 
-def read(folder: Path) -> Contents:
-    """The contents of a store, its problems told on stderr."""
-    from workbench import store
-
-    contents = store.read(folder)
-    for problem in contents.problems:
-        print(f"workbench: {problem}", file=sys.stderr)
-    return contents
-
-
 def asked(names: Sequence[str], scale: int | None, arguments: list[str] | None, timeout: float | None) -> Asked:
     """What was typed beside the names of networks; what only a network of one's own takes is refused without one."""
     from workbench import own
@@ -201,7 +191,7 @@ def look(records: Path | None) -> Contents:
     """
     from workbench import store
 
-    contents = read(records or store.default())
+    contents = store.read(records or store.default()).told()
     if records is not None and not (contents.ends if isinstance(records, store.Url) else records.exists()):
         print(f"workbench: There is no folder {records} yet, so there are no records.", file=sys.stderr)
     return contents

@@ -99,14 +99,13 @@ def _shared(
     from workbench.report import sharing
 
     variant = models.find(chosen)
+    weights, told = choosing.chosen(variant, tried.weights, tried.home)
     if variant.source:
-        wish = picking.Wish(maps, surveying.windows(windows))
-        picked = picking.network(variant, wish, tried.crop)
+        picked = picking.network(variant, picking.Wish(maps, surveying.windows(windows)), tried.crop)
         net = trials.Network(variant, picked.net, None, (0.0, 1.0))
-        told = ". ".join([f"{variant.name} has weights as its code makes them", *picking.told(picked)])
+        told = ". ".join([told, *picking.told(picked)])
     else:
-        weights = choosing.choose(variant.name, tried.weights, tried.home)
-        net, told = trials.network(variant, weights), choosing.told(variant.name, weights)
+        net = trials.network(variant, weights)
     found = layers(net.model)
     side = shares.crop(found) if tried.crop is None else tried.crop
     shares.check(net, found, side, named)
@@ -148,12 +147,8 @@ def _seen(chosen: str | Variant, tried: Tried, steps: int | None) -> dict[str, A
     from workbench.report import fields as report
 
     variant = models.find(chosen)
-    told = f"{variant.name} has weights as its code makes them"
-    if variant.source:
-        net = trials.network(variant)
-    else:
-        weights = choosing.choose(variant.name, tried.weights, tried.home)
-        net, told = trials.network(variant, weights), choosing.told(variant.name, weights)
+    weights, told = choosing.chosen(variant, tried.weights, tried.home)
+    net = trials.network(variant, weights)
     middles, fed = _middles(tried, fields.CROP if tried.crop is None else tried.crop, variant.scale)
     print(f"{told}; {fed}", file=sys.stderr)
     answer = fields.study(net, middles, tried.records, STEPS if steps is None else steps, tried.force)

@@ -13,7 +13,7 @@ import typer
 
 from workbench.spec import Status, UserError
 
-from .options import Commands, Data, Json, Logs, On, Records, listing, patience, print_json, read, say
+from .options import Commands, Data, Json, Logs, On, Records, listing, patience, print_json, say
 
 if TYPE_CHECKING:
     from workbench.execute import Request
@@ -38,7 +38,7 @@ def plan(
 
     folder = records or store.default()
     asked = list(grids.read(file, data or testsets.default()).requests)
-    machines = dict.fromkeys(r.machine for r in read(folder).records)
+    machines = dict.fromkeys(r.machine for r in store.read(folder).told().records)
     found = _planned(plans.bound(asked, machines), folder, insist, unkept=True)
     if as_json:
         print_json(found.as_object())
@@ -66,7 +66,7 @@ def sweep(
     cluster.kind(on)
     folder = records or store.default()
     asked = list(grids.read(file, data or testsets.default()).requests)
-    known = read(folder).newest()
+    known = store.read(folder).told().newest()
     how = execute.apart(timeout) if apart or timeout is not None else execute.measure
     with cluster.opened(on, asked, known, how, folder, timeout, logs, say) as there:
         found = _planned(there.requests, folder, insist)

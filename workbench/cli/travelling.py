@@ -12,7 +12,7 @@ import typer
 
 from workbench.spec import Record, UserError
 
-from .options import Commands, Json, Records, look, print_json, read
+from .options import Commands, Json, Records, look, print_json
 
 CHANGED = 3
 """The exit code of `diff --check` where something changed for the worse: neither a mistake of the user nor a defect."""
@@ -143,7 +143,7 @@ def diff(
         raise UserError(f"--margin was given {allowed:g}; give a fraction from 0 on, such as 0.05 for 5 %.")
 
     def newest(named: str) -> Mapping[str, Record]:
-        contents = states.state(named, read)
+        contents = states.state(named).told()
         return replace(contents, records=tuple(bundles.selected(contents.records, select or ()))).newest()
 
     sides = newest(before), newest(after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import warnings
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,12 @@ class Contents:
             if told not in newest or rank(newest[told]) <= rank(record):
                 newest[told] = record
         return newest
+
+    def told(self) -> Contents:
+        """The same, its problems told on stderr."""
+        for problem in self.problems:
+            print(f"workbench: {problem}", file=sys.stderr)
+        return self
 
     def frame(self) -> pandas.DataFrame:
         """All valid records as a pandas table, one row each; nested fields stay dictionaries."""
