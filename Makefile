@@ -1,6 +1,7 @@
 # Every target makes its own way from a fresh clone: git, make and Python 3.11 are enough.
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # many processes run the same modules: each would compile them again
 
 .PHONY: help reproduce test lint lab docs readme lock clean
 help: ## list the targets

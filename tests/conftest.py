@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from workbench import cli, execute, models, passing, probes, protocols, store, turns
@@ -58,7 +60,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def _drawing_untraced() -> Iterator[None]:
     """What matplotlib does when it draws is none of our lines, and coverage would double what it takes."""
     with pytest.MonkeyPatch.context() as patch:
-        for owner, name in ((Figure, "draw_without_rendering"), (FigureCanvasBase, "print_figure")):
+        for owner, name in (
+            (Figure, "draw_without_rendering"),
+            (FigureCanvasAgg, "print_png"),
+            (FigureCanvasPdf, "print_pdf"),
+            (FigureCanvasSVG, "print_svg"),
+        ):
             patch.setattr(owner, name, untraced()(getattr(owner, name)))
         yield
 

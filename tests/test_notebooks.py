@@ -1,7 +1,10 @@
 """Notebooks: committed without what a run leaves in them, with parameters, and running from end to end."""
 
 import ast
+import asyncio
 import json
+import time
+from functools import partial
 from pathlib import Path
 
 import nbformat
@@ -10,7 +13,7 @@ import pytest
 import skimage
 from papermill.exceptions import PapermillExecutionError
 
-from workbench import environment, papers, reproduce
+from workbench import environment, kernels, papers, reproduce
 from workbench.spec import UserError
 
 ROOT = environment.SOURCE / "notebooks"
@@ -142,6 +145,41 @@ def test_a_cell_that_fails_stops_the_notebook_and_is_shown(tmp_path, monkeypatch
         reproduce.execute_notebook("made", tmp_path / "out.ipynb", {})
     assert "a / 0  # the culprit" in capsys.readouterr().err
     assert texts(tmp_path / "out.ipynb") == ["before\n"]
+
+
+def test_an_interrupt_ends_the_kernels_of_all_that_run_side_by_side(tmp_path, monkeypatch):
+    """What they had printed is kept, and the third one never begins."""
+    made(tmp_path, "begun = ''", "print('so far')", "import pathlib, time; pathlib.Path(begun).touch(); time.sleep(60)")
+    monkeypatch.setattr(environment, "home", lambda: tmp_path)
+    begun = [tmp_path / name for name in "abc"]
+    works = [partial(reproduce.execute_notebook, "made", b.with_suffix(".ipynb"), {"begun": str(b)}) for b in begun]
+
+    def interrupted(doing):
+        while not all(file.exists() for file in begun[:2]):
+            time.sleep(kernels.PAUSE)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(kernels, "as_completed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        kernels.abreast(works, 2)
+    assert not any(asyncio.run(manager.is_alive()) for manager in kernels._STARTED)
+    assert [texts(b.with_suffix(".ipynb")) for b in begun[:2]] == [["so far\n"]] * 2
+    assert not begun[2].with_suffix(".ipynb").exists()
+
+
+def test_where_one_fails_no_other_begins_and_those_at_work_are_done_to_their_end():
+    ended = []
+
+    def fail():
+        raise UserError("so")
+
+    def slow():
+        time.sleep(0.1)
+        ended.append("slow")
+
+    with pytest.raises(UserError, match=r"^so$"):
+        kernels.abreast([slow, fail, *[partial(time.sleep, 0.2)] * 3, partial(ended.append, "late")], 2)
+    assert ended == ["slow"]
 
 
 def test_an_unknown_parameter_is_an_error(tmp_path, monkeypatch):

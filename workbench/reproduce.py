@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,14 @@ from workbench.published import Claim, Table
 from workbench.report import bounds, resolutions
 from workbench.spec import Record, UserError
 
-NOTEBOOKS = ("efficiency", "ablations", "claims", "attention", "your_model", "complexity")
-"""In the order in which they run: complexity last, which writes the site that shows what the others drew."""
+NOTEBOOKS = ("attention", "efficiency", "ablations", "claims", "your_model", "complexity")
+"""In the order in which they begin: the longest first, for some run side by side."""
+
+ALONE = ("your_model", "complexity")
+"""Notebooks that begin when all others have ended: what times something, and what shows all that was drawn."""
+
+ABREAST = 2
+"""Notebooks at a time: each has a kernel, which takes a core and some hundred MB."""
 
 SLOW = ("attention", "your_model")
 """Notebooks that run networks, and are left out where it has to be quick."""
@@ -66,15 +73,23 @@ def run(quick: bool, records: Path, results: Path) -> tuple[list[tuple[Table, li
 
 
 def _notebooks(names: Sequence[str], records: Path, results: Path) -> None:
-    """Execute them, each in a process of its own, unless nothing changed of what they read or of what they wrote."""
+    """Execute them, each in a kernel of its own, unless nothing changed of what they read or of what they wrote."""
+    from workbench import kernels
+
     parameters = {"records": str(records), "results": str(results)}
     of = made.inputs(records, names, parameters)
     if made.stands(results, of):
         print("notebooks: nothing changed since they were executed", file=sys.stderr)
         return
-    for name in names:
-        print(f"notebook: {name}", file=sys.stderr)
+
+    def execute(name: str) -> None:
+        print(f"notebook: {name}\n", end="", file=sys.stderr)  # in one piece, whoever else writes
         execute_notebook(name, results / "report" / f"{name}.ipynb", parameters)
+
+    together = [n for n in names if n not in ALONE]
+    kernels.abreast([partial(execute, name) for name in together], min(ABREAST, machine.threads()))
+    for name in (n for n in names if n in ALONE):
+        kernels.abreast([partial(execute, name)], 1)
     made.note(results, of)
 
 
@@ -175,14 +190,18 @@ def execute_notebook(name: str, output: Path, parameters: dict[str, Any]) -> Non
         raise UserError(f"Notebook {name} has no parameter {strange[0]!r}; it has: {', '.join(sorted(known))}.")
     with tempfile.TemporaryDirectory() as scratch:
         draft = Path(scratch) / output.name
-        try:  # ipc, so that no port is open
+        config = {  # ipc, so that no port is open; its sockets are named after the file
+            "KernelManager": {"transport": "ipc", "connection_file": str(Path(scratch) / "kernel.json")},
+            "NotebookClient": {"extra_arguments": [QUIET], "kernel_manager_class": "workbench.kernels.Manager"},
+        }
+        try:
             papermill.execute_notebook(
                 str(source),
                 str(draft),
                 parameters,
                 kernel_name="python3",
                 progress_bar=False,
-                config=Config({"KernelManager": {"transport": "ipc"}, "NotebookClient": {"extra_arguments": [QUIET]}}),
+                config=Config(config),
             )
         except PapermillExecutionError as error:
             if error.ename == UserError.__name__:

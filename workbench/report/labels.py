@@ -30,6 +30,13 @@ def settle(canvas: Any) -> None:
         canvas.set_layout_engine("none")
 
 
+def settled(canvas: Any) -> bool:
+    """Whether it was laid out, and nothing will move what stands where it stands."""
+    from matplotlib.layout_engine import PlaceHolderLayoutEngine
+
+    return isinstance(canvas.get_layout_engine(), PlaceHolderLayoutEngine)
+
+
 def place(
     panel: Any,
     points: Sequence[Point],

@@ -16,7 +16,7 @@ from workbench.published import Figure, Table
 from workbench.spec import Record
 
 from . import looks
-from .labels import settle
+from .labels import settle, settled
 
 if TYPE_CHECKING:
     import matplotlib.figure
@@ -45,6 +45,9 @@ FORMATS = ("pdf", "png", "svg")
 
 UNSAID = {"pdf": ("CreationDate", "Creator", "Producer"), "png": ("Software",), "svg": ("Date", "Creator")}
 """What a format would say of when and by what it was made: it would make other bytes of the same cells."""
+
+DPI = 160
+"""Of what has pixels."""
 
 NONE: Mapping[str, Record] = MappingProxyType({})
 
@@ -89,14 +92,23 @@ def keep(drawn: matplotlib.figure.Figure, stem: Path) -> list[Path]:
 
 
 def saved(drawn: matplotlib.figure.Figure, format: str) -> bytes:
-    """A drawing as the bytes of a file, the same for the same drawing."""
-    import matplotlib as mpl
+    """A drawing as the bytes of a file, the same for the same drawing.
 
-    out = io.BytesIO()
+    Its canvas writes it and not `savefig`, which draws all of it to lay it out first: that is done once for all.
+    """
+    import matplotlib as mpl
+    from matplotlib.backend_bases import get_registered_canvas_class
+
+    out, shown = io.BytesIO(), (drawn.canvas, drawn.dpi)
     with mpl.rc_context(STYLE):
-        if drawn.get_layout_engine() is not None:
+        if not settled(drawn):
             settle(drawn)
-        drawn.savefig(out, dpi=160, format=format, metadata=dict.fromkeys(UNSAID[format]))
+        try:
+            canvas: Any = get_registered_canvas_class(format)(drawn)
+            drawn.dpi = DPI
+            getattr(canvas, f"print_{format}")(out, metadata=dict.fromkeys(UNSAID[format]))
+        finally:
+            drawn.canvas, drawn.dpi = shown
     return out.getvalue()
 
 
