@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ KEPT = 3600.0
 
 LINES = 20
 """Of what a job that gave no answer has said last, so many are kept."""
+
+ROLL = "roll"
+"""What an array is called that asks nodes what they are; whoever asked and has gone waits for no answer."""
 
 _ASKED = re.compile(r"(\d+)-([0-9a-f]{32})\.asked")
 
@@ -107,7 +111,11 @@ def make(home: Path, kind: str, asked: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def work(asked: str, answer: str) -> None:
-    """What a job does: read what is asked, unless nobody asks any more, and leave the answer, whatever happens."""
+    """What a job does: read what is asked, unless nobody asks any more, and leave the answer, whatever happens.
+
+    Only what Slurm ends leaves none: what that was for (time, memory, somebody's word) it knows better than the job.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # which submitit has it pass over
     with contextlib.suppress(FileNotFoundError):
         store.replace(Path(answer), json.dumps(node.answer(json.loads(Path(asked).read_bytes()))))
 
@@ -145,7 +153,8 @@ def _removed(array: Path, alive: Set[str] | None) -> bool:
     names = _names(array)
     answers, written = (sum(name.endswith(end) for name in names) for end in (".answer", "_result.pkl"))
     over = alive is not None and array.name not in alive
-    over = over or written >= answers if _taken(array) else over and not answers and _age(array) > KEPT
+    waited = answers and not array.name.startswith(f"{queue.NAME}{ROLL}-")
+    over = over or written >= answers if _taken(array) else over and not waited and _age(array) > KEPT
     if over:
         shutil.rmtree(array, ignore_errors=True)
     return over

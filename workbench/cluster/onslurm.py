@@ -7,6 +7,7 @@ its like. Jobs outlive whoever submitted them, and the next run takes them over.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -38,6 +39,9 @@ LATE = 30.0
 
 ENDINGS: dict[str, Status] = {"TIMEOUT": "timeout", "DEADLINE": "timeout", "OUT_OF_MEMORY": "out-of-memory"}
 """What Slurm says of a job that gave no answer, where that is an outcome of ours; any other has failed."""
+
+EXCEEDED = re.compile(r"exceeded.* memory limit|oom.kill", re.IGNORECASE)
+"""What Slurm writes into the log of a job that it ended for its memory, where its state does not say so."""
 
 
 class OnSlurm:
@@ -80,7 +84,7 @@ class OnSlurm:
         asked = list[Place]()
         try:
             for takes, device in kinds:
-                asked += self._sbatch.array("roll", takes, device, asking)
+                asked += self._sbatch.array(arrays.ROLL, takes, device, asking)
             told = [self._wait(place) for place in asked]
         except RefusedError as refused:
             raise _unwilling(str(refused)) from None
@@ -183,7 +187,8 @@ class OnSlurm:
         ours = {place.known_as for place in (*self._flying, *self._rolled)}
         waiting = Counter(s.reason for at, s in self._standings.items() if at in ours and s.state == "PENDING")
         for reason in waiting.keys() - queue.ORDINARY:
-            self._say(f"Slurm lets jobs wait, {waiting[reason]} at the moment, and says why: {reason}")
+            mend = f" (each may take {self._sbatch.minutes} minutes; less: --timeout)" if "TimeLimit" in reason else ""
+            self._say(f"Slurm has {waiting[reason]} of the jobs wait and says why: {reason}{mend}")
 
     def _say(self, sentence: str) -> None:
         """Say it once."""
@@ -228,11 +233,15 @@ class OnSlurm:
         name, number = place.known_as
         there = (self._standings or {}).get(place.known_as) or queue.remembered(name, number)
         if there == queue.GONE:
-            return "failed", f"Slurm knows nothing any more of job {number} of {name}, which gave no answer", []
+            why = f"Slurm knows nothing any more of job {number} of {name}: cancelled before it began, or long over"
+            return "failed", why, []
         log = place.log(there.number)
         said = next((line for line in reversed(log) if "rror" in line), "")
         why = f"job {there.number} ended as {there.state} without an answer" + (f": {said}" if said else "")
-        return ENDINGS.get(there.state, "failed"), why, log
+        status = ENDINGS.get(there.state, "failed")
+        if status == "out-of-memory" or any(EXCEEDED.search(line) for line in log):
+            return "out-of-memory", f"{why}; jobs with more memory: SBATCH_MEM_PER_CPU", log
+        return status, why, log
 
 
 def _node(takes: Takes, device: str | None, told: Mapping[str, Any], name: str, start: float) -> Node:

@@ -53,7 +53,7 @@ class Sbatch:
             )
         queue.check(self._partition, named)
         self.home = arrays.folder(records)
-        self._minutes = math.ceil((execute.PATIENCE if timeout is None else timeout) / 60) + GRACE
+        self.minutes = math.ceil((execute.PATIENCE if timeout is None else timeout) / 60) + GRACE
         self._shares = dict[str | None, int | None]()
 
     @cached_property
@@ -66,7 +66,7 @@ class Sbatch:
         made = arrays.make(self.home, name, asked)
         folder = made[0].folder
         executor = self._submitit.AutoExecutor(folder=folder, cluster="slurm")
-        executor.update_parameters(name=folder.name, timeout_min=self._minutes, **self._words(takes, device))
+        executor.update_parameters(name=folder.name, timeout_min=self.minutes, **self._words(takes, device))
         trouble = self._submitit.core.utils
         try:
             with contextlib.redirect_stderr(io.StringIO()), executor.batch():
