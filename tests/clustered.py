@@ -56,10 +56,3 @@ def slow(job):
         return answer(job)
     begun.write_text(ray.get_runtime_context().get_node_id())
     return time.sleep(600)
-
-
-def simple(job):
-    """As `answer`, where there is no Ray."""
-    request = node.read(job["request"])
-    Path(os.environ[PLACE], f"begun-{os.getpid()}").touch()
-    return json.dumps(store.to_json(execute._record(request, execute.Outcome("ok", None, (1,)))))
