@@ -16,12 +16,11 @@ from types import SimpleNamespace
 import clustered
 import pytest
 
-from workbench import cluster, environment, execute, models, progress, store
+from workbench import cluster, environment, execute, models, progress, store, testsets
 from workbench.cluster import node, onray, places
 from workbench.cluster.places import Node
 from workbench.evaluate import Subject
 from workbench.spec import Input, Source, UserError
-from workbench.testsets import Image, TestSet
 from workbench.weights import Weights
 
 SAME = node.versions()
@@ -144,8 +143,8 @@ def test_a_node_gives_back_a_record_as_plain_data(request_for, monkeypatch):
 
 def test_a_request_comes_to_a_node_as_json_and_is_the_same_there(request_for, tmp_path):
     weights = Weights("w", ("esc-x4",), "DF2K", "0" * 64, "w.pth", tmp_path / "w.pth", (0.0, 1.0))
-    image = Image("a", tmp_path / "a.png", "1" * 64, "2" * 64, 4, 6, (7, 8))
-    judged = TestSet("s", "S", (image,), ("b",), "partial", "one is missing", tmp_path)
+    image = testsets.Image("a", tmp_path / "a.png", "1" * 64, "2" * 64, 4, 6, (7, 8))
+    judged = testsets.TestSet("s", "S", (image,), ("b",), "partial", "one is missing", tmp_path)
     size = replace(request_for().protocol, input=Input(hr=(724, 1280)))  # of no name
     for request in (
         request_for(),

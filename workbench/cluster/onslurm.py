@@ -70,10 +70,11 @@ class OnSlurm:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._flying:
-            names = ",".join(sorted({place.folder.name for place in self._flying}))
+            self._look()
+            known = [(self._standings or {}).get(place.known_as, queue.GONE) for place in self._flying]
+            ending = " ".join(["scancel", *sorted({s.number.partition("_")[0] for s in known} - {""})])
             self._tell(
-                f"{len(self._flying)} jobs are left to Slurm; the same command takes them over, and this ends them: "
-                f"scancel --name {names}"
+                f"{len(self._flying)} jobs are left to Slurm; the same command takes them over, and this ends them: {ending}"
             )
         arrays.bury(self._sbatch.home, None, 0.0 if error else LATE)
 
