@@ -72,9 +72,10 @@ class OnSlurm:
         if self._flying:
             self._look()
             known = [(self._standings or {}).get(place.known_as, queue.GONE) for place in self._flying]
-            ending = " ".join(["scancel", *sorted({s.number.partition("_")[0] for s in known} - {""})])
+            numbers = sorted({s.number.partition("_")[0] for s in known} - {""})
             self._tell(
-                f"{len(self._flying)} jobs are left to Slurm; the same command takes them over, and this ends them: {ending}"
+                f"{len(self._flying)} jobs are left to Slurm; the same command takes them over, and this ends them: "
+                f"scancel {' '.join(numbers)}"
             )
         arrays.bury(self._sbatch.home, None, 0.0 if error else LATE)
 
