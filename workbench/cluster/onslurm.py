@@ -71,10 +71,11 @@ class OnSlurm:
     ) -> None:
         if self._flying:
             self._look()
-            known = [(self._standings or {}).get(place.known_as, queue.GONE) for place in self._flying]
+        if left := [place for place in self._flying if self._goes_on(place)]:
+            known = [(self._standings or {}).get(place.known_as, queue.GONE) for place in left]
             numbers = sorted({s.number.partition("_")[0] for s in known} - {""})
             self._tell(
-                f"{len(self._flying)} jobs are left to Slurm; the same command takes them over, and this ends them: "
+                f"{len(left)} jobs are left to Slurm; the same command takes them over, and this ends them: "
                 f"scancel {' '.join(numbers)}"
             )
         arrays.bury(self._sbatch.home, None, 0.0 if error else LATE)
