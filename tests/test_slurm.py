@@ -127,6 +127,39 @@ def test_jobs_of_a_killed_command_are_taken_over_and_none_is_submitted_twice(slu
     assert [p.suffix for p in slurm.home.iterdir()] == [".jsonl"]
 
 
+def test_an_answer_is_forgotten_only_when_it_has_been_stored(slurm, wanted):
+    with onslurm.OnSlurm(None, slurm.home, None, slurm.told.append) as engine:
+        for request in wanted:
+            engine.give(request)
+        engine.take()
+        assert len(list(arrays.found(folder(slurm)))) == 3
+        engine.take()
+        assert len(list(arrays.found(folder(slurm)))) == 2
+        engine.take()
+    assert not folder(slurm).exists()
+
+
+def test_what_lies_in_an_answer_s_place_is_a_failure(slurm, wanted):
+    def foreign():
+        for place in arrays.found(folder(slurm)):
+            place.answer.write_text(next(answers))
+
+    answers = iter(["[]", "{}", "torn"])
+    slurm.nodes = foreign
+    reasons = [d.record.reason for d in sweep(slurm, wanted)]
+    assert all("its answer" in reason for reason in reasons)
+
+
+def test_folders_that_nobody_needs_are_buried_in_their_time(slurm, wanted, monkeypatch):
+    give_up(slurm, wanted[:1])
+    (array,) = folder(slurm).iterdir()
+    alive = {(array.name, 0): queue.Standing("1", "PENDING", "")}
+    for standing, kept, left in ((None, 0, True), (alive, 0, True), ({}, 3600, True), ({}, 0, False)):
+        monkeypatch.setattr(arrays, "KEPT", kept)
+        arrays.bury(folder(slurm), standing)
+        assert array.exists() is left
+
+
 def test_of_a_killed_command_s_jobs_those_that_ended_without_an_answer_are_submitted_again(slurm, wanted):
     give_up(slurm, wanted)
     slurm.becomes("NODE_FAIL", only="1_1")

@@ -31,6 +31,9 @@ KEPT = 3600.0
 LINES = 20
 """Of what a job that gave no answer has said last, so many are kept."""
 
+UNREAD = 30 * 86400.0
+"""Seconds for which an answer waits for the command that asked for it, or for one that asks the same."""
+
 ROLL = "roll"
 """What an array is called that asks nodes what they are; whoever asked and has gone waits for no answer."""
 
@@ -82,10 +85,10 @@ class Place:
     def told(self) -> dict[str, Any]:
         """Its answer."""
         try:
-            told: dict[str, Any] = json.loads(self.answer.read_bytes())
+            told = json.loads(self.answer.read_bytes())
         except (OSError, ValueError) as error:
             return {"refused": f"its answer {self.answer} cannot be read: {error}"}
-        return told
+        return told if isinstance(told, dict) else {"refused": f"its answer {self.answer} is no object"}
 
     def log(self, job: str) -> list[str]:
         """What it said last, under the number that Slurm has for it."""
@@ -154,7 +157,7 @@ def _removed(array: Path, alive: Set[str] | None) -> bool:
     answers, written = (sum(name.endswith(end) for name in names) for end in (".answer", "_result.pkl"))
     over = alive is not None and array.name not in alive
     waited = answers and not array.name.startswith(f"{queue.NAME}{ROLL}-")
-    over = over or written >= answers if _taken(array) else over and not waited and _age(array) > KEPT
+    over = over or written >= answers if _taken(array) else over and _age(array) > (UNREAD if waited else KEPT)
     if over:
         shutil.rmtree(array, ignore_errors=True)
     return over

@@ -53,7 +53,8 @@ class OnSlurm:
         self._size = self._most = min(MOST, self._sbatch.most or MOST)
         self._pending = dict[tuple[Takes, str | None], list[Request]]()
         self._flying = dict[Place, Request]()
-        self._ready = deque[tuple[Request, Record]]()
+        self._ready = deque[tuple[Place, Request, Record]]()
+        self._stored: Place | None = None
         self._standings: Mapping[tuple[str, int], Standing] | None = None
         self._over = dict[Place, float]()
         self._rolled: Collection[Place] = ()
@@ -69,6 +70,8 @@ class OnSlurm:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not error:
+            self._settle(None)
         if self._flying:
             self._look()
         if left := [place for place in self._flying if self._goes_on(place)]:
@@ -120,12 +123,16 @@ class OnSlurm:
         self._pending.setdefault(self.kind(request), []).append(request)
 
     def take(self) -> tuple[Request, Record]:
+        """The next that is done. The one before has been stored by now, and only then its job is forgotten."""
+        self._settle(None)
         while True:
             for place in arrays.answered(self._flying):
                 self._heard = True
                 self._end(place, self._record(self._flying[place], place.told()))
             if self._ready:
-                return self._ready.popleft()
+                place, request, record = self._ready.popleft()
+                self._settle(place)
+                return request, record
             self._submit()
             if time.monotonic() - self._looked >= LOOK:
                 self._look()
@@ -134,8 +141,12 @@ class OnSlurm:
             time.sleep(PAUSE if not self._ready else 0)
 
     def _end(self, place: Place, record: Record) -> None:
-        self._ready.append((self._flying.pop(place), record))
-        place.asked.unlink(missing_ok=True)
+        self._ready.append((place, self._flying.pop(place), record))
+
+    def _settle(self, taken: Place | None) -> None:
+        if self._stored:
+            self._stored.asked.unlink(missing_ok=True)
+        self._stored = taken
 
     def _record(self, request: Request, told: Mapping[str, Any]) -> Record:
         if "raised" in told:
@@ -143,7 +154,10 @@ class OnSlurm:
             return execute.unmeasured(request, outcome)
         if "refused" in told:
             return execute.unmeasured(request, Outcome("failed", told["refused"]))
-        return store.parse(json.dumps(places.dated(dict(told), adopted=True)))
+        try:
+            return store.parse(json.dumps(places.dated(dict(told), adopted=True)))
+        except (ValueError, KeyError) as error:
+            return execute.unmeasured(request, Outcome("failed", f"its answer is no record: {error}"))
 
     # --- what Slurm is given
 
