@@ -2,12 +2,12 @@
 
 import json
 import os
-import pickle
 import signal
 import time
 from pathlib import Path
 
 from workbench import execute, store
+from workbench.cluster import node
 
 PLACE = "WORKBENCH_TESTS_MEET"
 """A variable with the folder where tests and their nodes meet."""
@@ -17,7 +17,7 @@ def answer(job):
     """A record that says where and when it was made."""
     import ray
 
-    request, start = pickle.loads(job["request"]), time.time()
+    request, start = node.read(job["request"]), time.time()
     time.sleep(0.05)
     details = {
         "node": ray.get_runtime_context().get_node_id(),
@@ -48,7 +48,7 @@ def slow(job):
     import ray
 
     begun = Path(os.environ[PLACE], "begun")
-    if not pickle.loads(job["request"]).probe.timed:
+    if not node.read(job["request"]).probe.timed:
         return answer(job)
     try:
         begun.touch(exist_ok=False)
@@ -56,10 +56,3 @@ def slow(job):
         return answer(job)
     begun.write_text(ray.get_runtime_context().get_node_id())
     return time.sleep(600)
-
-
-def simple(job):
-    """As `answer`, where there is no Ray."""
-    request = pickle.loads(job["request"])
-    Path(os.environ[PLACE], f"begun-{os.getpid()}").touch()
-    return json.dumps(store.to_json(execute._record(request, execute.Outcome("ok", None, (1,)))))

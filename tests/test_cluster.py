@@ -16,10 +16,12 @@ from types import SimpleNamespace
 import clustered
 import pytest
 
-from workbench import cluster, environment, execute, models, progress, store
-from workbench.cluster import node, onray, onslurm, places
+from workbench import cluster, environment, execute, models, progress, store, testsets
+from workbench.cluster import node, onray, places
 from workbench.cluster.places import Node
-from workbench.spec import Source, UserError
+from workbench.evaluate import Subject
+from workbench.spec import Input, Source, UserError
+from workbench.weights import Weights
 
 SAME = node.versions()
 A100, H100, PLAIN = "NVIDIA A100-SXM4-80GB + a cpu, 8 cores", "NVIDIA H100 80GB HBM3 + a cpu, 8 cores", "a cpu, 8 cores"
@@ -139,9 +141,24 @@ def test_a_node_gives_back_a_record_as_plain_data(request_for, monkeypatch):
     assert store.parse(node.work(node.job(request, None))).values == (execute.PATIENCE,)
 
 
+def test_a_request_comes_to_a_node_as_json_and_is_the_same_there(request_for, tmp_path):
+    weights = Weights("w", ("esc-x4",), "DF2K", "0" * 64, "w.pth", tmp_path / "w.pth", (0.0, 1.0))
+    image = testsets.Image("a", tmp_path / "a.png", "1" * 64, "2" * 64, 4, 6, (7, 8))
+    judged = testsets.TestSet("s", "S", (image,), ("b",), "partial", "one is missing", tmp_path)
+    size = replace(request_for().protocol, input=Input(hr=(724, 1280)))  # of no name
+    for request in (
+        request_for(),
+        replace(request_for("esc-x4", "latency", "steady+cuda+h100"), machine=H100),
+        replace(request_for(), protocol=size),
+        replace(request_for("esc-x4", "quality", "quality+set:own"), subject=Subject(weights, judged, tmp_path)),
+    ):
+        sent = json.loads(json.dumps(node.job(request, None)))
+        assert node.read(sent["request"]) == request
+
+
 def test_a_node_refuses_what_it_would_measure_otherwise(request_for, tmp_path, monkeypatch):
     job = node.job(request_for(), None)
-    other = {**job, "request": b"no pickle", "versions": {**SAME, "torch": "1.0"}}  # nor is it read
+    other = {**job, "request": "no request", "versions": {**SAME, "torch": "1.0"}}  # nor is it read
     told = json.loads(node.work(other))
     assert told == {"refused": f"it came to a node with torch {SAME['torch']} there and 1.0 here"}
     away = replace(request_for("esc-x4", "latency", "cpu"), machine=A100)
@@ -168,13 +185,6 @@ def test_what_is_not_installed_is_told(request_for, tmp_path, monkeypatch):
             UserError, match=rf"needs {name}, which this Python .* does not have\. Install it: pip install"
         ):
             opened(on, [request_for()], tmp_path)
-
-
-def test_slurm_is_asked_for_where_it_is(request_for, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", SimpleNamespace())
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(UserError, match="--on slurm found no `sbatch` on this machine"):
-        opened("slurm", [request_for()], tmp_path)
 
 
 def test_a_network_of_one_s_own_stays_here(request_for, tmp_path):
@@ -350,63 +360,3 @@ def test_a_node_that_vanishes_is_done_without(two, engine, swept, request_for, m
     assert gone
     assert third.node_id not in [n.key for n in engine.nodes]
     assert Counter(d.record.status for d in done) == {"ok": len(wanted)}
-
-
-# --- Slurm, by submitit's own stand-in
-
-
-@pytest.fixture
-def queued(tmp_path, monkeypatch, root):
-    """Requests through submitit's local executor."""
-    pytest.importorskip("submitit", reason="the extra `cluster` is not installed")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(root), str(root / "tests")]))
-    monkeypatch.setenv(clustered.PLACE, str(tmp_path / "meet"))
-    (tmp_path / "meet").mkdir()
-    records, told = tmp_path / "records", []
-
-    def sweep(wanted, work=clustered.simple, stop=False):
-        with onslurm.OnSlurm(None, records, None, told.append, "local", work) as engine:
-            contents = store.read(records)
-            todo = execute.missing(wanted, contents.newest())
-            if stop:
-                for request in todo:
-                    engine.give(request)
-                engine._submit()
-                return []
-            return list(progress.each(todo, records, engine, contents, hands=engine.hands(todo)))
-
-    return SimpleNamespace(sweep=sweep, records=records, told=told, meet=tmp_path / "meet")
-
-
-def test_a_job_for_each_and_nothing_is_left_behind(queued, request_for):
-    done = queued.sweep([request_for("esc-x2"), request_for("esc-x4")])
-    assert [d.record.status for d in done] == ["ok", "ok"]
-    assert [p.suffix for p in queued.records.iterdir()] == [".jsonl"]
-    assert queued.told == []
-
-
-def test_jobs_that_nobody_waited_for_are_taken_over(queued, request_for):
-    wanted = [request_for("esc-x2")]
-    queued.sweep(wanted, stop=True)
-    assert queued.told == ["1 jobs are left to Slurm; the same command takes them over."]
-    while not list((queued.records / onslurm.FOLDER).glob("*_result.pkl")):
-        time.sleep(0.05)
-    (done,) = queued.sweep(wanted, clustered.raising)  # which a second job would do
-    assert done.record.status == "ok"
-    assert len(list(queued.meet.iterdir())) == 1
-    assert [p.suffix for p in queued.records.iterdir()] == [".jsonl"]
-
-
-def test_a_job_without_an_answer_has_failed(queued, request_for):
-    (done,) = queued.sweep([request_for("esc-x2")], clustered.raising)
-    assert done.record.status == "failed"
-    assert "ended as FINISHED without an answer: " in done.record.reason
-    assert "ZeroDivisionError: of the probe's own" in done.record.reason
-
-
-def test_a_job_says_what_its_node_is(queued, request_for):
-    asked = [request_for("esc-x4", "latency", "cpu"), request_for()]
-    with onslurm.OnSlurm(None, queued.records, None, queued.told.append, "local") as engine:
-        (there,) = engine.roll(asked, [])
-        assert (there.machine, there.versions) == (environment.machine(), SAME)
-        assert engine.roll(asked[1:], []) == []

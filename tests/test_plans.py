@@ -180,3 +180,12 @@ def test_what_is_asked_of_a_sweep_wrongly(workbench, file, tmp_path, words, told
     assert (ran.code, ran.out) == (2, "")
     assert told in ran.err
     assert ran.err.count("\n") == 1
+
+
+def test_a_sweep_that_mends_what_had_failed_has_failed_in_nothing(workbench, tmp_path, make_record):
+    file = tmp_path / "sweep.toml"
+    file.write_text('[[grid]]\nmodels = "imdn-x4"\nprobes = ["params"]\n')
+    with store.Writer(tmp_path / "records") as writer:
+        writer.append([make_record("imdn-x4", status="failed", values=(), reason="its job was ended")])
+    ran = workbench("sweep", file, "--records", tmp_path / "records")
+    assert (ran.code, ran.out) == (0, "1 asked, 1 measured, 0 already known.\n")

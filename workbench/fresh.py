@@ -63,6 +63,8 @@ def call(
                 raise NoAnswerError("timeout", f"no result after {timeout:g} s")
             return json.loads(ours.recv_bytes())
         except EOFError:
+            if child.pid is None:
+                raise NoAnswerError("failed", "the server that starts processes was ended from outside") from None
             child.join()
             kills = _out_of_memory_kills()
             raise NoAnswerError(*_ended(child.exitcode, None if None in (killed, kills) else kills != killed)) from None

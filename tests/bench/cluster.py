@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import resource
 import sys
 import tempfile
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from workbench import environment, execute, models, progress, store
-from workbench.cluster import onray, places
+from workbench.cluster import node, onray, places
 from workbench.execute import Outcome
 
 MANY = 10_000
@@ -25,7 +24,7 @@ PROBES = ("params", "macs", "activations", "planned-memory")
 
 def simulated(job: Mapping[str, Any]) -> str:
     """In place of a measurement: sleep and return."""
-    request = pickle.loads(job["request"])
+    request = node.read(job["request"])
     time.sleep(SLEEP)
     return json.dumps(store.to_json(execute._record(request, Outcome("ok", None, (1,)), SLEEP)))
 

@@ -73,7 +73,9 @@ def sweep(
         for sentence in found.sentences()[:-1]:
             say(sentence)
         todo, contents, counts, shared = found.missing, store.read(folder), Counter[Status](), 0
-        without = [r for a in found.asked if (r := known.get(a.identity)) and r.status in ("failed", "timeout")]
+        again = {request.identity for request in todo}
+        earlier = [known[a.identity] for a in found.asked if a.identity in known and a.identity not in again]
+        without = [r for r in earlier if r.status in ("failed", "timeout")]
         for done in progress.each(todo, folder, there.engine, contents, len(asked), "sweep", there.hands(todo)):
             shared += not done.ours
             counts[done.record.status] += done.ours

@@ -1,6 +1,6 @@
-"""What runs on a node of a cluster: what it is, and one measurement. What it is given and gives back is plain data.
+"""What runs on a node of a cluster: what it is, and one measurement. What it is given and gives back is JSON.
 
-A request comes as bytes that are read only where code and versions are those of whoever asks.
+A request is read only where code and versions are those of whoever asks.
 """
 
 from __future__ import annotations
@@ -8,17 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import pickle
 import platform
 import time
+import traceback
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import workbench
-from workbench import environment, execute, store
+from workbench import environment, evaluate, execute, models, probes, store
 from workbench.execute import Request
+from workbench.spec import Protocol
+from workbench.testsets import Image, TestSet
+from workbench.weights import Weights
 
 
 @cache
@@ -60,16 +64,51 @@ def about(paths: Sequence[str] = ()) -> dict[str, Any]:
 def job(request: Request, timeout: float | None) -> dict[str, Any]:
     """A request as it is sent to a node."""
     asked = execute.PATIENCE if timeout is None else timeout
-    return {"versions": versions(), "timeout": asked, "request": pickle.dumps(request)}
+    return {"versions": versions(), "timeout": asked, "request": plain(request)}
+
+
+def plain(request: Request) -> dict[str, Any]:
+    """A request as JSON has it; its network is one of the catalogue, so that a name is enough."""
+    told = {"variant": request.variant.name, "probe": request.probe.name, "machine": request.machine}
+    subject = request.subject and asdict(request.subject)
+    plain: dict[str, Any] = json.loads(
+        json.dumps(told | {"protocol": asdict(request.protocol), "subject": subject}, default=os.fspath)
+    )
+    return plain
+
+
+def read(told: Mapping[str, Any]) -> Request:
+    """The request that `plain` made this of."""
+    parts, subject = vars(Protocol("", "")), told["subject"]
+    protocol = {
+        name: _made(type(parts[name]), value) if isinstance(value, dict) else value
+        for name, value in told["protocol"].items()
+    }
+    if subject:
+        images = tuple(_made(Image, i) for i in subject["images"]["images"])
+        judged = _made(TestSet, subject["images"] | {"images": images})
+        subject = evaluate.Subject(_made(Weights, subject["weights"]), judged, Path(subject["home"]))
+    variant, probe = models.find(told["variant"]), probes.find(told["probe"])
+    return Request(variant, Protocol(**protocol), probe, subject, told["machine"])
+
+
+PATHS = ("path", "folder")
+"""Fields of the files that a request names which are paths, and text in JSON."""
+
+
+def _made(kind: type, told: Mapping[str, Any]) -> Any:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+    return kind(**fields | {k: Path(fields[k]) for k in PATHS if k in fields})
 
 
 def work(job: Mapping[str, Any]) -> str:
     """The record of a job as a line of JSON, or under `refused` why it was not measured here."""
     if differing := differences(versions(), job["versions"]):
         return json.dumps({"refused": f"it came to a node with {differing}"})
-    request: Request = pickle.loads(job["request"])
+    request = read(job["request"])
     if request.machine not in (None, environment.machine()):
         told = f"it came to another machine ({environment.machine()}) than it was to be timed on ({request.machine})"
+        told += "; what keeps Slurm to nodes of one kind is SBATCH_CONSTRAINT"
         return json.dumps({"refused": told})
     lacking = about(files(request))["lacks"]
     if lacking:
@@ -84,3 +123,14 @@ def files(request: Request) -> list[str]:
     if request.subject is None:
         return []
     return [str(p) for p in (request.subject.weights.path, *(i.path for i in request.subject.images.images)) if p]
+
+
+def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is left for whoever asked: a record, what this node is, or what was raised, with its traceback."""
+    try:
+        if "about" in asked:
+            return about(asked["about"]) | {"partition": os.environ.get("SLURM_JOB_PARTITION", "")}
+        told: dict[str, Any] = json.loads(work(asked))
+        return told
+    except Exception as error:
+        return {"raised": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()}
