@@ -84,6 +84,23 @@ def test_curves_that_no_record_speaks_of_are_left_out(known):
     assert curves.read({}, "esc") == []
 
 
+def test_an_official_network_known_from_a_table_makes_no_curve(make_record):
+    alone = store.Contents((make_record("esc-x4", "macs", values=(149e9,)),), ()).newest()
+    assert curves.read(alone, "esc", [WINDOW]) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "protocol", "rest"),
+    [(4, "esc", "workbench ablate esc"), (2, "esc+ceil", "workbench ablate esc --scale 2 --protocol esc+ceil")],
+)
+def test_what_an_interrupted_run_did_not_come_to_is_said(make_record, scale, protocol, rest):
+    records = [make_record(f"esc-window16-x{scale}", p, protocol, values=(2,)) for p in ("params", "macs")]
+    shown = curves.read(store.Contents(tuple(records), ()).newest(), protocol, [WINDOW], [scale])
+    told = f"not measured yet, or not all: esc-x{scale}, esc-window64-x{scale}; the rest: {rest}"
+    assert f"  {told}\n" in report.text(shown)
+    assert f"- {told}\n" in report.markdown(shown)
+
+
 def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
     shown = report.text(curves.read(known, "esc", [WINDOW], [4])).splitlines()
     assert shown[0] == "esc x4: side of the attention windows, protocol esc"
@@ -96,6 +113,8 @@ def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
         ["64", "esc-window64-x4", "–", "–", "–", "–", "–", "–"],
     ]  # fmt: skip
     assert shown[5] == "  macs of esc-window64-x4: failed: RuntimeError: no"
+    rest = "workbench ablate esc --latency"
+    assert shown[6] == f"  not measured yet, or not all: esc-window16-x4, esc-window64-x4; the rest: {rest}"
     assert shown[-2] == report.NOTE
     assert shown[-1].startswith("Latency of this machine, protocol cpu: HR 96x96 (LR 24x24 at x4), float32, batch 1")
     assert shown[-1].endswith("windows wider than it are mostly edge. ‡: the machine was disturbed.")
