@@ -126,7 +126,7 @@ GOOD = "method,scale,set5_psnr\n"
         ("method,scale,a,a\nA,2,38,1\nB,2,3,8\n", r"names column 'a' twice"),
         (GOOD + "".join(f"N{i},2,38\n" for i in range(1001)), r"has 1,001 rows and 3 columns; a printed table has"),
         (b"\xff\xfe\x00m", r"is no text in UTF-8 \(byte 0\)"),
-        (b"a" * (2**22 + 1), r"has over 4 MB; a printed table is smaller"),
+        (b"a" * (2**22 + 1), r"has over 4 MiB; a printed table is smaller; name another"),
     ],
 )  # fmt: skip
 def test_a_bad_file_has_its_sentence(file, text, sentence):

@@ -37,8 +37,8 @@ class Cost:
 COSTS = (
     Cost("params", "Params", "K", "params", 1e3),
     Cost("macs", "MACs", "G", "macs", 1e9),
-    Cost("planned", "planned memory", "MB", "planned-memory", 2**20),
-    Cost("planned_flex", "planned with flex", "MB", "planned-memory", 2**20, flex=True),
+    Cost("planned", "planned memory", "MiB", "planned-memory", 2**20),
+    Cost("planned_flex", "planned with flex", "MiB", "planned-memory", 2**20, flex=True),
     Cost("latency", "latency", "ms", "latency", 1e-3),
 )
 """Multiply-adds are counted with plain attention: no counter has a price for flex. Memory is planned, an estimate."""

@@ -97,7 +97,7 @@ def _lines(path: Path, fewest: int) -> tuple[list[str], list[tuple[int, list[str
     """The headings, and the lines below them with their numbers."""
     try:
         if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} has over {LARGEST >> 20} MB; a printed table is smaller, so this is another file.")
+            raise UserError(f"{path} has over {LARGEST >> 20} MiB; a printed table is smaller; name another file.")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(

@@ -87,8 +87,8 @@ def markdown(curves: Sequence[Curve]) -> str:
         lines += [f"## {_name(curve)}, protocol `{curve.protocol}`", "", "| " + " | ".join(head) + " |"]
         lines += ["| ---: | --- |" + " ---: |" * (len(head) - 2)]
         lines += ["| " + " | ".join(_row(curve, network)) + " |" for network in curve.networks]
-        told = _without(curve)
-        lines += ["", *(f"- {why}" for why in told), *([""] if told else [])]
+        why = _without(curve)
+        lines += ["", *(f"- {one}" for one in why), *([""] if why else [])]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
