@@ -94,6 +94,8 @@ def attention(
         raise UserError(f"--crop was given {crop}; give a number of LR pixels, such as 64.")
     folder = placed(chosen, records or store.default())
     home, written = placed(chosen, data or testsets.default()), placed(chosen, results or folder.parent)
+    if not (layers or as_json):
+        store.check_results(written)
     looked = Looked(
         rooted(chosen, images), tuple(measure or ()), weights, hr, crop, all_pairs, memory, layers, force, folder,
         None if as_json else written, home, tuple(maps or ()), tuple(window or ()),

@@ -85,6 +85,7 @@ Maps = Annotated[
     list[str] | None,
     typer.Option("--maps", metavar="PATTERN", help="Of your own: modules that make maps; repeatable [all that do]."),
 ]
+Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .pdf, .png or .svg.")]
 Windows = Annotated[
     list[str] | None,
     typer.Option("--window", metavar="[PATTERN=]N", help="Of your own: side of its windows, 0 for none [guessed]."),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Arguments, Commands, Json, Scale, Timeout, asked, carried, networks, print_json
+from .options import Arguments, Commands, Json, Picture, Scale, Timeout, asked, carried, networks, print_json
 
 if TYPE_CHECKING:
     from workbench.spec import Variant
@@ -82,7 +82,7 @@ def trace(
     by: Annotated[str | None, typer.Option("--by", help="module or operator [both].")] = None,
     depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
     top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
-    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
+    picture: Picture = None,
     scale: Scale = None,
     arg: Arguments = None,
     timeout: Timeout = None,
@@ -90,11 +90,11 @@ def trace(
 ) -> None:
     """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
     from workbench import anatomy
-    from workbench.report import roofline
+    from workbench.report import plots
 
     anatomy.check(by, top)
     if picture:
-        roofline.check(picture)
+        plots.check(picture, "--picture")
         picture = picture.absolute()
     beside = asked([name], scale, arg, timeout)
     (chosen,) = networks([name], beside)

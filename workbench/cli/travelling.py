@@ -34,13 +34,14 @@ def export(
 
     if bundle.suffix != ".zip":
         raise UserError(f"A bundle is a zip, and {str(bundle)!r} is named otherwise; give a name that ends in .zip.")
+    store.check_file(bundle, "")
     folder = records or store.default()
     contents = look(records)
     chosen = bundles.selected(contents.records, select or ())
     if not chosen:
         picked = f" that {' and '.join(select)} picks" if select else ""
         raise UserError(f"No record{picked} in {folder}, so there is nothing to export. See them: workbench records")
-    store.replace(bundle, bundles.packed(chosen, folder))
+    store.replace(bundle, bundles.packed(chosen, folder), "")
     held = bundles.opened(bundle)
     machines = sorted({r.machine for r in held.records})
     if as_json:
