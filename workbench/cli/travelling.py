@@ -12,7 +12,7 @@ import typer
 
 from workbench.spec import Record, UserError
 
-from .options import Commands, Json, Records, look, print_json, read
+from .options import Commands, Json, Records, fraction, look, print_json, read
 
 CHANGED = 3
 """The exit code of `diff --check` where something changed for the worse: neither a mistake of the user nor a defect."""
@@ -129,9 +129,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A folder, a bundle, an address, or git:COMMIT.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same; what changed from A to B is said.")],
     select: Select = None,
-    margin: Annotated[
-        float | None, typer.Option("--margin", metavar="FRACTION", help="What times may differ by anyway [0.05].")
-    ] = None,
+    margin: Annotated[float | None, fraction("--margin", "What times may differ by anyway: 0.05 or 5% [0.05].")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit code 3 if any is slower, changed, lost, gone.")] = False,
     as_json: Json = False,
 ) -> int:
