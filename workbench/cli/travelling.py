@@ -58,7 +58,9 @@ def import_(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE.zip", help="A file that `workbench export` made.")],
     select: Select = None,
     digest: Annotated[str | None, typer.Option(help="What `export` printed, told another way.")] = None,
-    skip: Annotated[bool, typer.Option("--skip-conflicts", help="Take what is in no conflict.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip-conflicts", help="Take what is in no conflict with what is here, or its clock.")
+    ] = False,
     records: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -82,6 +84,19 @@ def import_(
             f"{first.recorded_at}: until then they stand before what is measured here.",
             file=sys.stderr,
         )
+    if merged.wrong:
+        print(
+            f"workbench: {_number(len(merged.wrong), 'record')} dated more than a day later than now by this clock, up "
+            f"to {max(r.recorded_at for r in merged.wrong)}: left out, and in {bundle} still.",
+            file=sys.stderr,
+        )
+    if merged.strange:
+        named = ", ".join(sorted({r.probe for r in merged.strange}))
+        print(
+            f"workbench: {_number(len(merged.strange), 'record')} of what this version knows no probe for: {named}. "
+            "Kept for one that does; here only `workbench records` shows them.",
+            file=sys.stderr,
+        )
     for mine, its in merged.conflicts:
         print(
             f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} "
@@ -89,7 +104,8 @@ def import_(
             file=sys.stderr,
         )
     if as_json:
-        told = {"came": dict(merged.came), "known": merged.known, "conflicts": len(merged.conflicts)}
+        conflicts = len(merged.conflicts) + len(merged.wrong)
+        told = {"came": dict(merged.came), "known": merged.known, "conflicts": conflicts}
         print_json(told | {"side_files": merged.sides})
         return
     new = sum(merged.came.values())
