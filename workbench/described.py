@@ -131,7 +131,10 @@ def digits(value: object) -> str:
 
 def shown(value: object) -> str:
     """A value as it is quoted in a sentence."""
-    text = str(value) if isinstance(value, Decimal) else repr(value)
+    if isinstance(value, list):
+        text = f"[{', '.join(map(shown, value))}]"
+    else:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
