@@ -211,9 +211,11 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
             others.remove(base)
         entrants, pairs = (*others, base), [(i, len(others)) for i in range(len(others))]
     if not pairs:
+        (alone,) = entrants
+        other = f"{'rfdn' if alone.model == 'imdn' else 'imdn'}-x{alone.scale}"
         raise UserError(
-            f"A comparison takes two networks, and {len(entrants)} was named: {entrants[0].name}. Name another one: "
-            f"workbench compare {entrants[0].name} imdn-x{entrants[0].scale}"
+            f"A comparison takes two networks, and 1 was named: {alone.name}. Name another one: "
+            f"workbench compare {alone.name} {other}"
         )
     return entrants, pairs
 
