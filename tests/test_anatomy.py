@@ -218,10 +218,10 @@ MISTAKES = {
     "depth": (("esc-x4", "--depth", "0"), "--depth was given 0; modules are told apart by at least 1 name"),
     "top": (("esc-x4", "--top", "0"), "--top was given 0; at least 1 line can be shown."),
     "suffix": (
-        ("esc-x4", "--picture", "a.pdf"),
-        "cannot be written as 'a.pdf'; known are names that end in .png or .svg",
+        ("esc-x4", "--picture", "a.jpg"),
+        "--picture was given a.jpg; give a name that ends in .pdf or .png or .svg.",
     ),
-    "folder": (("esc-x4", "--picture", "/no/such/a.png"), "there is no folder /no/such. Make it first."),
+    "folder": (("esc-x4", "--picture", "/dev/null/a.png"), "Cannot write /dev/null/a.png: Not a directory. Name a"),
     "nothing": ((), "Missing argument 'NAME'. See: workbench trace --help"),
 }
 

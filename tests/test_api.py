@@ -276,7 +276,7 @@ def test_a_mistake_has_one_sentence(call, told):
 def test_a_frame_is_shown_with_units_and_notes_and_computes_as_any_other():
     frame = wb.measure({"<a>": Tiny(), "b": Tiny(dim=8)}, ["params", "planned-memory"])
     page = frame._repr_html_()
-    assert "<th>params</th><th>planned memory (MB)</th>" in page
+    assert "<th>params</th><th>planned memory (MiB)</th>" in page
     assert "<td>&lt;a&gt;<sup>1</sup></td><td>172</td>" in page
     assert "<sup>~</sup> planned-memory: planned from shapes, without a device: an estimate</p>" in page
     doubled = frame * 2

@@ -394,7 +394,7 @@ def test_layers_are_listed(workbench):
         (("swinir-light-x5",), r"No variant 'swinir-light-x5'. Did you mean"),
         (
             ("swinir-light-x4", "--measure", "foo"),
-            r"'foo'. 11 are known; .*: cosine, averaged, .*, diagonal\.$",
+            r"No measure 'foo'. Known: cosine, averaged, .*, diagonal\.$",
         ),
         (("swinir-light-x4", "--measure", "cosin"), r"No measure 'cosin'. Did you mean 'cosine'"),
         (
@@ -437,6 +437,7 @@ def test_what_lies_in_the_results_is_of_one_run_that_defined_something(workbench
     assert {p: p.read_bytes() for p in tmp_path.glob("[ft]*/attention-*")} == made
     other = workbench(*words, "--measure", "averaged")
     assert "left out: g0.b2: two of its windows" in other.out
+    assert "which had these too, as the records have still: --measure cka\n" in other.out
     assert "removed: 3 files of pictures that an earlier run drew of other measures" in other.out
     assert not list(tmp_path.glob("figures/*-cka.*"))
 

@@ -119,14 +119,14 @@ GOOD = "method,scale,set5_psnr\n"
         (GOOD + "A,2,38\n,2,38\n", r"Line 3 of .* names no method"),
         (GOOD + "A,2,38,1\nB,2,38\n", r"Line 2 of .* has 4 fields, and there are 3 headings"),
         (GOOD + '"A,2,38\nB,2,38\n', r"is no CSV file: unexpected end of data; check its quotes"),
-        ("method,set5_psnr\nA,38\nB,38\n", r"has no column of scales; name it, --column 'NAME=scale', or give one"),
+        ("method,set5_psnr\nA,38\nB,38\n", r"has no column of scales; name it: --column 'NAME=scale', or give one"),
         ("scale,set5_psnr\n2,38\n3,38\n", r"has no column of methods among scale, set5_psnr; name it"),
         ("method,scale,foo\nA,2,38\nB,2,38\n", r"No column of .* is one to check; say what one is"),
         ("method,scale,PSNR,PSNR (dB)\nA,2,38,1\nB,2,3,8\n", r"'PSNR' and 'PSNR \(dB\)' are the same thing"),
         ("method,scale,a,a\nA,2,38,1\nB,2,3,8\n", r"names column 'a' twice"),
         (GOOD + "".join(f"N{i},2,38\n" for i in range(1001)), r"has 1,001 rows and 3 columns; a printed table has"),
         (b"\xff\xfe\x00m", r"is no text in UTF-8 \(byte 0\)"),
-        (b"a" * (2**22 + 1), r"has over 4 MB; a printed table is smaller"),
+        (b"a" * (2**22 + 1), r"has over 4 MiB; a printed table is smaller; name another"),
     ],
 )  # fmt: skip
 def test_a_bad_file_has_its_sentence(file, text, sentence):

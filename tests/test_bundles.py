@@ -6,11 +6,12 @@ import io
 import json
 import zipfile
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
 
-from workbench import bundles, merging, sidefiles, store
+from workbench import bundles, merging, probes, sidefiles, store
 from workbench.spec import UserError
 from workbench.store import lines
 
@@ -164,12 +165,63 @@ def test_a_bundle_at_odds_with_itself_is_refused(make_record, tmp_path):
 
 def test_another_machine_s_clock_that_is_ahead_is_told(make_record, tmp_path, workbench):
     path = tmp_path / "a.zip"
-    path.write_bytes(bundles.packed([make_record(recorded_at="2150-01-01T00:00:00Z"), make_record()], tmp_path))
+    soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    path.write_bytes(bundles.packed([make_record(recorded_at=soon), make_record()], tmp_path))
     ran = workbench("import", path, "--records", tmp_path / "records")
     assert ran.code == 0
-    assert ran.err.startswith(
-        "workbench: 1 record dated later than now by this clock, up to 2150-01-01T00:00:00Z: until"
-    )
+    assert ran.err.startswith(f"workbench: 1 record dated later than now by this clock, up to {soon}: until")
+
+
+def test_records_of_another_day_to_come_are_not_taken_and_the_others_can_be(make_record, tmp_path, workbench):
+    path, there, late = tmp_path / "a.zip", tmp_path / "records", "2150-01-01T00:00:00Z"
+    path.write_bytes(bundles.packed([make_record(recorded_at=late), make_record()], tmp_path))
+    ran = workbench("import", path, "--records", there)
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert f"1 of 2 records are dated more than a day later than now by this machine's clock, up to {late}," in ran.err
+    assert not there.exists()
+    ran = workbench("import", path, "--records", there, "--skip-conflicts")
+    assert (ran.code, ran.err.count("\n")) == (0, 1)
+    assert ran.err.endswith(f"up to {late}: left out, and in {path} still.\n")
+    assert [r.recorded_at for r in store.read(there).records] == [make_record().recorded_at]
+
+
+def test_what_was_here_before_is_no_news_whatever_its_date(make_record, filled, tmp_path, workbench):
+    there, path = filled(make_record(recorded_at="2150-01-01T00:00:00Z")), tmp_path / "a.zip"
+    path.write_bytes(bundles.packed(store.read(there).records, there))
+    assert workbench("import", path, "--records", there).out.startswith("0 new records, 1 known already")
+
+
+def test_a_probe_of_a_newer_version_is_kept_and_said(make_record, tmp_path, workbench):
+    path, there = tmp_path / "a.zip", tmp_path / "records"
+    new = replace(make_record(), probe="warmth", unit="kelvins", values=(-3.0,))
+    path.write_bytes(bundles.packed([new, replace(make_record(), probe="attention", unit="1")], tmp_path))
+    ran = workbench("import", path, "--records", there)
+    assert (ran.code, ran.out.splitlines()[0]) == (0, "2 new records, 0 known already, 0 new side files.")
+    assert ran.err.startswith("workbench: 1 record of what this version knows no probe for: warmth. Kept for one that")
+    assert new in store.read(there).records
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"values": (-5,)}, "line 1 of records.jsonl is a record whose values have -5 count, and there is no less tha"),
+        ({"variant": " "}, "line 1 of records.jsonl is a record whose variant is empty"),
+        ({"unit": "seconds"}, "line 1 of records.jsonl has params in 'seconds', which is in count"),
+        ({"took": -1.0}, "line 1 of records.jsonl is a record whose took is no number of seconds"),
+    ],
+)
+def test_what_cannot_be_true_of_a_probe_is_refused_with_its_line(make_record, tmp_path, workbench, changes, told):
+    path = tmp_path / "a.zip"
+    path.write_bytes(bundles.packed([replace(make_record(), **changes)], tmp_path))
+    ran = workbench("import", path, "--records", tmp_path / "records")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert f"The bundle {path} was refused, and nothing of it taken: {told}" in ran.err
+
+
+def test_studies_of_attention_are_called_as_they_call_themselves():
+    from workbench.attention import fields, study
+
+    assert {study.PROBE, fields.TRIAL.probe} < set(probes.STUDIES)
 
 
 # --- what is torn, changed, or meant to harm

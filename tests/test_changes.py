@@ -174,14 +174,14 @@ def test_the_command_says_it_and_a_lab_s_ci_can_fail_on_it(two, workbench, tmp_p
     slower, changed, *rest = ran.out.splitlines()
     assert slower.startswith("slower: latency of esc-x4 under steady on ")
     assert "seconds, +4" in slower
-    assert changed == "changed: params of esc-x4 under esc: 967500 to 967501 count, +0.0%"
+    assert changed == "changed: params of esc-x4 under esc: 967,500 to 967,501 count, +0.0001%"
     assert rest[0] == "3 compared: 1 slower, 1 changed, 1 new."
     assert rest[1].startswith("1 test of times: where none changed by more than 5%, at most 5% of diffs call any")
     assert workbench("diff", a, b).code == 0
     assert workbench("diff", a, a, "--check").code == 0
     back = workbench("diff", b, a, "--check", "--select", "variant=esc-x2")
     assert back.code == 3
-    assert back.out.startswith("gone: params of esc-x2 under esc: 967500 count, only in the first\n")
+    assert back.out.startswith("gone: params of esc-x2 under esc: 967,500 count, only in the first\n")
     none = workbench("diff", a, b, "--select", "variant=zz")
     assert (none.code, none.out) == (2, "")
     assert f"--select variant=zz picks no record of {a} or {b}, so nothing would be compared." in none.err
@@ -190,6 +190,39 @@ def test_the_command_says_it_and_a_lab_s_ci_can_fail_on_it(two, workbench, tmp_p
     told = json.loads(workbench("diff", a, tmp_path / "b.zip", "--json").out)
     assert [t["kind"] for t in told] == ["slower", "changed", "new"]
     assert (told[1]["before"], told[1]["after"]) == (967500, 967501)
+
+
+@pytest.mark.parametrize(("margin", "code"), [("0.9", 0), ("90%", 0), (" 90 % ", 0), ("5", 0), ("0.05", 3), ("5%", 3)])
+def test_a_margin_is_a_fraction_or_per_cent(two, workbench, margin, code):
+    ran = workbench("diff", *two, "--check", "--select", "probe=latency", f"--margin={margin}")
+    assert ran.code == code, ran.err
+
+
+@pytest.mark.parametrize("margin", ["five", "5%%", "%", "nan", "5 percent"])
+def test_what_is_no_margin_says_what_to_write(two, workbench, margin):
+    ran = workbench("diff", *two, "--margin", margin)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err == (f"workbench: --margin was given {margin}; write a fraction or per cent, such as 0.05 or 5%.\n")
+
+
+def test_digits_are_those_that_mean_something_or_tell_two_apart(make_record, timed):
+    def told(a, b):
+        return standings.changes(between(known(a), known(b), 0.0), 0.0, 0.05).splitlines()
+
+    quality = [make_record(unit="decibels", values=(v,)) for v in (32.123456789, 32.123456999, 33.0)]
+    assert told(quality[0], quality[2])[0].endswith(": 32.12 to 33 decibels, +2.7%")
+    assert told(*quality[:2])[0].endswith(": 32.1234568 to 32.123457 decibels, +7e-07%")
+    slow, fast = timed([0.123456789] * 20), timed([0.0987654321] * 20)
+    calm = told(fast, slow)
+    assert calm[0].endswith(": 0.09877 to 0.1235 seconds, +25.0%, p 0")
+    assert not any("‡" in line for line in calm)
+    busy = replace(slow, details={"state": {"why": ["others kept 1.2 of 2 cores busy"]}})
+    marked = told(fast, busy)
+    assert ": 0.09877 to 0.1235‡ seconds, +25.0%" in marked[0]
+    assert marked[-1] == (
+        "‡ taken on a machine that was busy with something else or held its clocks down: others kept 1.2 of 2 cores "
+        "busy. 1 of 2 times that were tested; what differs may be that."
+    )
 
 
 def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, workbench):
@@ -222,7 +255,7 @@ def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, work
         (("", "nowhere"), "There is an empty word after diff, "),
         (("nowhere.zip", "a"), "There is no bundle nowhere.zip."),
         ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 on"),
-        ((".", ".", "--margin", "nan"), "--margin was given nan; give a fraction from 0 on"),
+        ((".", ".", "--margin", "nan"), "--margin was given nan; write a fraction or per cent"),
     ],
 )
 def test_what_cannot_be_compared_has_its_sentence(workbench, words, told):

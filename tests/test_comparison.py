@@ -10,7 +10,9 @@ import torch
 from torch import nn
 
 from workbench import building, comparison, environment, forecast, protocols, timing
-from workbench.comparison import Ratio, Rounds, play, ratio
+from workbench import rounds as rounds_of
+from workbench.comparison import Ratio, ratio
+from workbench.rounds import FIRST_LOOK, Rounds, play
 from workbench.spec import Execution, Input, Protocol, UserError
 from workbench.timing import Sample, Warmup
 
@@ -118,7 +120,7 @@ def test_each_round_has_one_run_of_each_in_an_order_that_is_kept():
     runs, clock, log = constant(0.1, 0.2, 0.3)
     rounds = play(runs, [(0, 1), (0, 2)], 0.02, 1000, np.random.default_rng(1), clock)
     assert rounds.ended == "precise"
-    assert len(rounds.seconds) == len(rounds.order) == comparison.FIRST_LOOK
+    assert len(rounds.seconds) == len(rounds.order) == FIRST_LOOK
     assert set(rounds.seconds) == {(0.1, 0.2, 0.3)}
     assert log[-120:] == [i for turns in rounds.order for i in turns]
     assert all(sorted(turns) == [0, 1, 2] for turns in rounds.order)
@@ -154,11 +156,11 @@ def test_it_goes_on_until_every_pair_is_narrow_and_ends_somewhere(monkeypatch):
         return Sample(seconds, seconds)
 
     (calm, same), clock, _ = constant(0.1, 0.1)
-    monkeypatch.setattr(comparison, "ROUNDS", 100)
+    monkeypatch.setattr(rounds_of, "ROUNDS", 100)
     alone, both = (
         play([calm, same, wild], pairs, 0.02, 1e9, generator, clock) for pairs in ([(0, 1)], [(0, 1), (0, 2)])
     )
-    assert (alone.ended, len(alone.seconds)) == ("precise", comparison.FIRST_LOOK)
+    assert (alone.ended, len(alone.seconds)) == ("precise", FIRST_LOOK)
     assert (both.ended, len(both.seconds)) == ("rounds", 100)
 
 
@@ -268,6 +270,11 @@ def test_what_was_not_reached_is_said(times):
         "no difference seen between a and b on it: ratio 1.10 [1.00, 1.20]; a took less time in 70% of 40 rounds; "
         "after 120 s its interval is still 20.0% wide, not 2.0%"
     ]
+    eight = replace(wide.rounds, seconds=wide.rounds.seconds[:8], took=4000.0)
+    (over,) = replace(wide, rounds=eight).sentences()
+    assert "rounds; after 67 min (the budget was 120 s, but 8 rounds are the least) its interval is still 20.0%" in over
+    (cut,) = replace(wide, rounds=replace(wide.rounds, ended="interrupted")).sentences()
+    assert "; after 40 rounds, interrupted, its interval is still 20.0% wide" in cut
     narrow = replace(wide, ratios=found.ratios)  # of several pairs, those that are narrow need no excuse
     assert "still" not in next(narrow.sentences())
 
@@ -369,11 +376,42 @@ def test_what_goes_on_is_said_and_that_the_least_number_of_rounds_is_over_the_bu
         now[0] += 10.0
         return Sample(10.0, 10.0)
 
-    rounds = comparison.play([run, run], [(0, 1)], 1e-9, 60.0, np.random.default_rng(0), lambda: now[0], said.append)
+    rounds = play([run, run], [(0, 1)], 1e-9, 60.0, np.random.default_rng(0), lambda: now[0], said.append)
     assert said[:2] == ["warming up the 2 networks: 1", "warming up the 2 networks: 2"]
     assert said[2] == ("round 1, 20 s each: about 2 min more at most, over the budget, since 8 rounds are the least")
     assert said[-1] == "round 8, 20 s each: about 1 s more at most, over the budget, since 8 rounds are the least"
     assert len(rounds.seconds) == 8
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_an_interrupt_ends_the_rounds_and_what_was_played_can_be_kept(keep):
+    left = iter(range(2 + 2 * 9))  # two to warm up, then nine rounds; the next run is interrupted
+
+    def run():
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return Sample(1.0, 1.0)
+
+    def played():
+        return play([run, run], [(0, 1)], 1e-9, 1.0, np.random.default_rng(0), lambda: 0.0, keep=keep)
+
+    warm = iter([Warmup(1, True, 1.0)] * 2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(timing, "warm", lambda run, *rest: (run(), next(warm))[1])
+        if not keep:
+            with pytest.raises(KeyboardInterrupt):
+                played()
+            return
+        rounds = played()
+    assert (rounds.ended, len(rounds.seconds), len(rounds.order)) == ("interrupted", 9, 9)
+
+
+def test_an_interrupt_before_anything_can_be_said_is_one():
+    def run():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        play([run, run], [(0, 1)], 1e-9, 1.0, np.random.default_rng(0), lambda: 0.0, keep=True)
 
 
 def test_a_budget_that_is_enough_is_not_said_to_be_too_small():

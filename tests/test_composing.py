@@ -241,7 +241,7 @@ rows = [
     [
         ("method,scale,Params\nOurs,4,1\n", "names no unit of its Params; write it into the heading: Params (K)"),
         ("method,scale,Params (K)\n", "has no row below its headings; there is no figure in it"),
-        ("method,Params (K)\nOurs,1\n", "has no column of scales"),
+        ("method,Params (K)\nOurs,1\n", "has no column of scales; head it 'scale', or give one: --scale 4"),
         ("method,scale,Params (K)\nOurs,4,nan1\n", "is no figure"),
     ],
 )

@@ -84,18 +84,37 @@ def test_curves_that_no_record_speaks_of_are_left_out(known):
     assert curves.read({}, "esc") == []
 
 
+def test_an_official_network_known_from_a_table_makes_no_curve(make_record):
+    alone = store.Contents((make_record("esc-x4", "macs", values=(149e9,)),), ()).newest()
+    assert curves.read(alone, "esc", [WINDOW]) == []
+
+
+@pytest.mark.parametrize(
+    ("scale", "protocol", "rest"),
+    [(4, "esc", "workbench ablate esc"), (2, "esc+ceil", "workbench ablate esc --scale 2 --protocol esc+ceil")],
+)
+def test_what_an_interrupted_run_did_not_come_to_is_said(make_record, scale, protocol, rest):
+    records = [make_record(f"esc-window16-x{scale}", p, protocol, values=(2,)) for p in ("params", "macs")]
+    shown = curves.read(store.Contents(tuple(records), ()).newest(), protocol, [WINDOW], [scale])
+    told = f"not measured yet, or not all: esc-x{scale}, esc-window64-x{scale}; the rest: {rest}"
+    assert f"  {told}\n" in report.text(shown)
+    assert f"- {told}\n" in report.markdown(shown)
+
+
 def test_text_shows_what_is_known_and_marks_what_was_disturbed(known):
     shown = report.text(curves.read(known, "esc", [WINDOW], [4])).splitlines()
     assert shown[0] == "esc x4: side of the attention windows, protocol esc"
     cells = [[entry for entry in line.split("  ") if entry] for line in shown[1:5]]
     assert [[c.strip() for c in line] for line in cells] == [
-        ["at", "network", "Params, K", "MACs, G", "planned memory, MB", "planned with flex, MB", "latency, ms",
+        ["at", "network", "Params, K", "MACs, G", "planned memory, MiB", "planned with flex, MiB", "latency, ms",
          "plain / flex"],
         ["16", "esc-window16-x4", "900.0 (0.90×)", "119.0 (0.80×)", "600.0 (0.30×)", "–", "–", "–"],
         ["32", "esc-x4 (official)", "1,000.0", "149.0", "2,000.0", "200.0", "500.0‡", "10.0"],
         ["64", "esc-window64-x4", "–", "–", "–", "–", "–", "–"],
     ]  # fmt: skip
     assert shown[5] == "  macs of esc-window64-x4: failed: RuntimeError: no"
+    rest = "workbench ablate esc --latency"
+    assert shown[6] == f"  not measured yet, or not all: esc-window16-x4, esc-window64-x4; the rest: {rest}"
     assert shown[-2] == report.NOTE
     assert shown[-1].startswith("Latency of this machine, protocol cpu: HR 96x96 (LR 24x24 at x4), float32, batch 1")
     assert shown[-1].endswith("windows wider than it are mostly edge. ‡: the machine was disturbed.")
@@ -123,7 +142,7 @@ def test_files_are_the_same_bytes_each_time_and_hold_the_same_figures(known, tmp
     assert "| 16 | esc-window16-x4 | 900.0 (0.90×) | 119.0 (0.80×) | 600.0 (0.30×) | – | – | – |" in before[0].decode()
     lines = list(csv.DictReader(io.StringIO(before[1].decode())))
     assert [line["variant"] for line in lines] == ["esc-window16-x4", "esc-x4", "esc-window64-x4"]
-    assert (lines[1]["plain_over_flex"], lines[1]["latency_ms"], lines[0]["planned_flex_MB"]) == ("10.0", "500.0", "")
+    assert (lines[1]["plain_over_flex"], lines[1]["latency_ms"], lines[0]["planned_flex_MiB"]) == ("10.0", "500.0", "")
     (other, *_) = report.write(curves.read(known, "hitsr", [WINDOW]), (), tmp_path)
     assert other.name == "ablations-hitsr.md"
 
@@ -134,7 +153,7 @@ def test_a_picture_has_a_panel_for_each_axis_and_cost_and_fills_the_official_poi
     drawn = report.draw(curves.read(known, "esc", [WINDOW], [4]))
     panels = [axes for part in drawn.subfigs for axes in part.axes]
     assert [p.get_title(loc="left") for p in panels] == [
-        "Params, K", "MACs, G", "planned memory, MB", "latency, ms (cpu)"
+        "Params, K", "MACs, G", "planned memory, MiB", "latency, ms (cpu)"
     ]  # fmt: skip
     line, filled = panels[0].get_lines()
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([16, 32], [900, 1000])

@@ -54,7 +54,7 @@ def test_what_means_nothing_is_refused_with_its_place(read, text, work, said):
         ("a = 1\na = 2", "is no TOML: Cannot overwrite a value (at "),
         ("=", "Mend that line; how it describes a table: README"),
         (b"\xff", "is no text in UTF-8 (byte 0)"),
-        (b"#" * (2**20 + 1), "has over 1 MB"),
+        (b"#" * (2**20 + 1), "has over 1 MiB"),
     ],
     ids=["cut", "twice", "a sign", "bytes", "large"],
 )

@@ -95,6 +95,21 @@ def test_a_new_version_of_a_probe_makes_its_records_stale_and_no_others(make_rec
     assert execute.missing(asked, old | known(make_record("esc-x4"))) == []
 
 
+@pytest.mark.parametrize(("recorded", "missing"), [("esc+sdpa", True), ("fvcore", True), ("esc", False)])
+def test_that_a_network_lacks_a_form_is_no_answer_about_what_every_form_has(
+    make_record, request_for, recorded, missing
+):
+    asked = request_for("imdn-x4", "params", "esc")
+    record = make_record("imdn-x4", "params", recorded, status="unsupported", reason="no such attention")
+    assert asked.identity == store.identity("imdn-x4", "params", record.probe_version, record.conditions)
+    assert execute.missing([asked], {asked.identity: record}) == ([asked] if missing else [])
+
+
+def test_parameters_are_counted_whatever_form_a_protocol_names(request_for):
+    forms = [execute.measure(request_for("imdn-x4", "params", name)) for name in ("esc", "esc+sdpa", "esc+unshifted")]
+    assert [(r.status, r.value) for r in forms] == [("ok", 715176)] * 3
+
+
 def test_a_timed_probe_is_missing_on_another_machine_and_a_count_is_not(make_record, request_for, monkeypatch):
     monkeypatch.setitem(probes.PROBES, "params", replace(probes.PROBES["params"], timed=True))
     here = known(make_record("esc-x4"))
@@ -200,7 +215,7 @@ def test_a_probe_that_returns_no_number_has_failed(request_for, monkeypatch, fil
 def test_a_network_that_lacks_the_protocol_s_attention_is_unsupported(request_for):
     for variant, attention in (("hit-srf-x4", "flex"), ("esc-fp-x4", "flash")):
         protocol = replace(protocols.find("esc"), build=Build(attention=attention))
-        record = execute.measure(replace(request_for(variant), protocol=protocol))
+        record = execute.measure(replace(request_for(variant, "macs"), protocol=protocol))
         assert record.status == "unsupported"
         assert record.reason.startswith(f"{variant} has no attention implementation '{attention}'")
         assert "Known for it: naive" in record.reason

@@ -303,8 +303,8 @@ def test_a_figure_is_drawn_for_other_scales_costs_and_sets_under_a_name_that_say
         (("esc-bubble", "--cost", "flops", "--cost", "params"), "has one axis for a cost; --cost was given 2 of them."),
         (("esc-front", "--set", "urban"), "No test set of esc-table2 'urban'. Did you mean 'urban100'?"),
         (("hitsr-bars", "--set", "set5"), "shows no image quality, so --set set5 says nothing; leave it out."),
-        (("esc-front", "-o", "a.jpg"), "cannot be written as 'a.jpg'; give a name that ends in .pdf or .png or .svg."),
-        (("esc-front", "-o", "nowhere/a.svg"), "there is no folder nowhere. Make it first."),
+        (("esc-front", "-o", "a.jpg"), "-o was given a.jpg; give a name that ends in .pdf or .png or .svg."),
+        (("esc-front", "-o", "/dev/null/a.svg"), "Cannot write /dev/null/a.svg: Not a directory. Name a writable"),
         (("esc-front", "-o", "a.svg", "--results", "b"), "-o a.svg and --results b name two places; give one of them."),
     ],
 )

@@ -197,6 +197,7 @@ def test_json_is_the_answers(workbench):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (("--gpu", "8GB", "--overlap", "8"), "--overlap 8 is for tiles of an image, and none is given; name one"),
         (("--gpu", "lots"), "--gpu was given 'lots'; give a size such as 8GB, 8GiB, 500MB or a number of bytes."),
         (("--gpu", "8GB", "--image", "320"), "--image was given '320'; give LR width and height, such as 320x180."),
         (

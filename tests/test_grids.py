@@ -72,34 +72,47 @@ def test_filters_leave_out_what_any_of_them_picks_by_all_it_says(asked):
     assert asked(both)[0] == [*found[:2], "macs of rfdn-x4 under esc"]
 
 
+def test_a_file_of_another_editor_and_a_scale_as_tables_have_it(asked):
+    assert asked('\ufeff[[grid]]\nmodels = "esc"\nprobes = "params"\nscale = "x4"\n') == (
+        ["params of esc-x4 under esc"],
+        0,
+    )
+
+
 GRID = '[[grid]]\nmodels = "esc-x4"\nprobes = "params"\n'
 
 WRONG = {
     "no TOML": ("[[grid", "is no TOML: "),
-    "no text": ("\udcff", "is no TOML: "),
+    "no text": ("\udcff", "is no text in UTF-8 (byte 0); save it in UTF-8."),
     "empty": ("", "asks for no measurement: it has no [[grid]]"),
-    "another table": ('[[grids]]\nmodels = "esc"', "No key of a sweep file 'grids'. Did you mean 'grid'? Known: grid."),
+    "another table": ('[[grids]]\nmodels = "esc"', "1: grids: there is no such key. Did you mean 'grid'? Known: grid"),
     "no list": ('[grid]\nmodels = "esc"', "begin each grid with a line [[grid]]"),
     "a number": ("grid = 3", "begin each grid with a line [[grid]]"),
-    "another key": (GRID + "protocol = 'esc'", "grid 1: No key of a grid 'protocol'. Did you mean 'protocols'?"),
-    "no models": ("[[grid]]\nscale = 4", "grid 1 names no models; say which"),
+    "another key": (GRID + "protocol = 'esc'", "grid[1].protocol: there is no such key. Did you mean 'protocols'"),
+    "no models": ("[[grid]]\nscale = 4", "grid[1].models: it is missing; say which"),
     "another model": ("[[grid]]\nmodels = 'esc-lite'", "No variant 'esc-lite'. Did you mean"),
     "another probe": (GRID.replace("params", "parms"), "No probe 'parms'. Did you mean 'params'"),
     "another protocol": (GRID + "protocols = 'cup'", "No protocol 'cup'. Did you mean 'cpu'"),
-    "another scale": (GRID + "scale = 8", "grid 1: none of esc-x4 is at x8"),
-    "another value": (GRID + "attention = 'spda'", "grid 1 'spda'. Did you mean 'sdpa'? Known: default, sdpa, flex."),
+    "another scale": (GRID + "scale = 8", "line 4: grid[1].scale: none of esc-x4 is at x8; networks are at 2, 3, 4."),
+    "another value": (GRID + "attention = 'spda'", "'spda'. Did you mean 'sdpa'? Known: default, sdpa, flex."),
     "an axis at odds": (GRID + "protocols = 'esc+flex'\nattention = 'sdpa'", "+flex and +sdpa both set 'attention'"),
-    "a value of no kind": (GRID + "hr = 1.5", "grid 1: hr is given 1.5; give a name, or a list of names"),
-    "a switch": (GRID + "scale = true", "scale is given True"),
-    "two weights": (GRID + "weights = ['a', 'b']", "Make a grid for each"),
-    "a filter of no kind": (GRID + "exclude = 'esc'", "exclude is no list of tables; write: [{"),
-    "an empty filter": (GRID + "only = {}", "only is no list of tables"),
-    "a filter's key": (GRID + "only = { model = 'esc' }", "only 1: No key of a filter 'model'. Did you mean 'models'?"),
+    "a value of no kind": (GRID + "hr = 1.5", "line 4: grid[1].hr: 1.5 is no name; give one, or a list of names."),
+    "a switch": (GRID + "scale = true", "scale: True is no name"),
+    "two weights": (GRID + "weights = ['a', 'b']", "make a grid for each"),
+    "a filter of no kind": (GRID + "exclude = 'esc'", "exclude: it is no list of tables; write: [{"),
+    "an empty filter": (GRID + "only = {}", "only: it is no list of tables"),
+    "a filter's key": (GRID + "only = { model = 'esc' }", "only[1].model: there is no such key. Did you mean 'models'"),
     "a filter of nothing": (
         GRID + "exclude = { models = 'esc-*', scale = 2 }",
-        "exclude 1 (models esc-*, scale 2) picks none of the grid's 1 measurements",
+        "exclude: number 1 (models esc-*, scale 2) picks none of the grid's 1 measurements",
     ),
-    "nothing left": (GRID + "exclude = { scale = 4 }", "asks for no measurement: all 1 of its grids are excluded"),
+    "keys without a grid": ('models = "esc"', "line 1: models: it is of a grid; begin each grid with a line [[grid]]"),
+    "no model": ("[[grid]]\nmodels = []", "sweep.toml, line 2: grid[1].models: it is an empty list, which asks for"),
+    "no probe": (GRID.replace('"params"', "[]"), "line 3: grid[1].probes: it is an empty list"),
+    "a set in capitals": (GRID + "set = ['Set5']", "line 4: grid[1].set: No value 'Set5'. Did you mean 'set5'? K"),
+    "a model in capitals": ("[[grid]]\nmodels = 'IMDN'", "2: grid[1].models: No variant 'IMDN'. Did you mean 'imdn"),
+    "a scale that is no whole number": (GRID + "scale = [2.0]", "line 4: grid[1].scale: [2.0] is no name"),
+    "nothing left": (GRID + "exclude = { scale = 4 }", "asks for no measurement: its filters leave out all 1"),
 }
 
 
@@ -112,10 +125,11 @@ def test_a_mistake_is_told_in_one_line(tmp_path, wrong):
         grids.read(file, tmp_path)
     assert told in str(error.value)
     assert str(error.value).count("\n") == 0
+    assert str(error.value).count(str(file)) == 1
 
 
 def test_a_file_that_is_not_there_and_one_that_cannot_be_read(tmp_path):
-    with pytest.raises(UserError, match=r"Cannot read the sweep file .*none.toml: No such file"):
+    with pytest.raises(UserError, match=r"Cannot read .*none.toml: .*\. Name a TOML file that describes a sweep"):
         grids.read(tmp_path / "none.toml", tmp_path)
     with pytest.raises(UserError, match="Is a directory"):
         grids.read(tmp_path, tmp_path)

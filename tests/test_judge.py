@@ -304,7 +304,7 @@ def test_the_summary_counts_printed_cells_of_measurable_columns(make_record):
     record = make_record("esc-x3", "macs", values=(267_612_860_160,))
     cells = judge.judge(made, store.Contents((record,), ()).newest())
     assert judge.summary(made, cells) == (
-        "made: FLOPs: 1/3 reproduced, 1/3 differs, 1/3 not measured; shown as reported: A method"
+        "made: FLOPs: 1/3 reproduced, 1/3 differs, 1/3 not measured, and 1 not printed; shown as reported: A method"
     )
 
 

@@ -24,6 +24,7 @@ LAYERS = (
     {"evaluate"},
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
     {"sweep", "forecast", "claims", "curves", "made", "review", "grids"},
+    {"rounds"},
     {"report", "progress", "comparison", "plans", "cluster"},
     {"detective", "doctor", "api"},
     {"composing"},

@@ -432,3 +432,11 @@ def test_a_measured_figure_has_one_digit_more_than_is_printed(cells, printed, me
 )
 def test_a_difference_is_in_per_cent_and_nothing_where_there_is_none(cells, reported, measured, shown):
     assert layout.difference(replace(cells[0], reported=reported, measured=measured)) == shown
+
+
+def test_a_table_with_megabytes_says_how_many_bytes_one_has(example):
+    table, cells = judge.read("esc-table2", example)
+    for format in ("md", "html"):
+        assert "MB as papers and torch print it: 2**20 bytes, a MiB." in report.render(table, cells, format)
+    other, cells = judge.read("hitsr-efficiency", example)
+    assert layout.megabytes(other) == []

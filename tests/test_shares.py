@@ -162,7 +162,7 @@ def test_the_loss_is_that_of_the_papers_metric(photographs, tmp_path):
         (("share", "esc-light-x4", "--crop", 32), "smaller than two windows of b0, which are 32 wide; take --crop 64"),
         ((*SHARE, "--bound", 0), "--bound was given 0 dB; a loss that is allowed is above 0, such as 0.1."),
         ((*SHARE, "--images", ""), "There is an empty word after --images, "),
-        ((*SHARE, "--picture", "plan.jpg"), "known are names that end in .png or .svg"),
+        ((*SHARE, "--picture", "plan.jpg"), "--picture was given plan.jpg; give a name that ends in .pdf or "),
         (("field", "imdn-x4", "--crop", 0), "--crop was given 0; a crop has at least 1 LR pixel a side"),
         (("field", "imdn-x4", "--crop", 129), "too small for a crop of 129x129 LR pixels: its low resolution at x4 is"),
         ((*FIELD[:-1], 0), "--steps was given 0; a path has at least 1 step"),

@@ -10,6 +10,7 @@ from workbench.attention.saving import Ledger, marked, needed
 from workbench.attention.sharing import Bench, Pair, masked, pairs
 from workbench.models.parts.attention import MapPoint
 from workbench.models.parts.shift import shift_mask
+from workbench.report import sharing as report
 from workbench.spec import UserError
 
 
@@ -276,3 +277,16 @@ def test_savings_of_several_layers_add_up_where_they_share_nothing():
     both = ledger.saved({found["g0.b0.w8"], found["g3.b0.w16"]})
     assert both.multiply_adds == pytest.approx(one + other)
     assert ledger.saved(()).multiply_adds == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "shown", "of"),
+    [
+        (["g0.b1", "g0.b2 (shifted)"], ["g0.b1", "g0.b2 (shifted)"], ""),
+        (["body.0.attention.softmax", "body.12.attention.softmax"], ["0", "12"], "body.*.attention.softmax"),
+        (["body.0.attention.softmax", "body.softmax"], ["0.attention.softmax", "softmax"], "body.*"),
+        (["one-name-without-any-parts", "another"], ["one-name-without-any-parts", "another"], ""),
+    ],
+)
+def test_long_names_are_cut_to_what_differs(names, shown, of):
+    assert report.brief(names) == (shown, of)

@@ -27,6 +27,12 @@ def test_the_input_of_an_output_of_1280x720(rounding, scale, lr):
     assert Input(rounding=rounding).lr(scale) == lr
 
 
+def test_a_name_in_other_letters_is_the_one_that_is_meant():
+    told = str(unknown("method", "esc", ["ATD-lt", "ESC", "ESC-FP"], "a list"))
+    assert told == "No method 'esc'. Did you mean 'ESC'? Known: ATD-lt, ESC, ESC-FP."
+    assert "Did you mean 'set5'?" in str(unknown("set", "Set5", ["set14", "set5"], ""))
+
+
 def test_ceil_rounds_up_each_side_by_itself():
     assert Input(hr=(9, 10), rounding="ceil").lr(4) == (3, 3)
     assert Input(hr=(8, 9), rounding="ceil").lr(4) == (2, 3)

@@ -523,3 +523,43 @@ def test_results_in_place_of_a_folder_have_their_sentence(tmp_path):
     store.check_results(tmp_path / "new")
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["figures", "report", "tables"]
     assert not any(p.is_file() for p in (tmp_path / "new").rglob("*"))
+
+
+# --- what is written beside the records
+
+
+def test_a_place_for_a_file_is_looked_at_before_and_no_folder_is_made(tmp_path):
+    store.check_file(tmp_path / "a" / "b" / "c.png", "-o")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    for taken, why in ((tmp_path, "Is a directory"), (tmp_path / "file" / "a.png", "Not a directory")):
+        with pytest.raises(UserError) as told:
+            store.check_file(taken, "-o")
+        assert str(told.value) == f"Cannot write {taken}: {why}. Name a writable folder with -o."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("trace", "esc-x4", "--picture", "{}"),
+        ("share", "swinir-light-x4", "--picture", "{}"),
+        ("field", "imdn-x4", "--picture", "{}"),
+        ("figure", "esc-front", "-o", "{}"),
+        ("crops", "none.png", "--region", "0,0,9,9", "--models", "imdn-x4", "-o", "{}"),
+        ("export", "{}.zip"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_no_command_works_for_what_it_cannot_write(workbench, tmp_path, words):
+    (tmp_path / "file").touch()
+    ran = workbench(*(word.format(tmp_path / "file" / "a.png") for word in words), "--json")
+    assert (ran.code, ran.out) == (2, ""), ran.err
+    assert ran.err.startswith(f"workbench: Cannot write {tmp_path / 'file'}/")
+    assert ran.err.count("\n") == 1
+
+
+def test_attention_looks_first_whether_its_results_can_be_written(workbench, tmp_path):
+    (tmp_path / "file").touch()
+    ran = workbench("attention", "swinir-light-x4", "--results", tmp_path / "file")
+    assert (ran.code, ran.out, ran.err.count("\n")) == (2, "", 1)
+    assert ran.err.startswith(f"workbench: Cannot write {tmp_path / 'file'}/tables: Not a directory.")

@@ -19,7 +19,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from workbench import sidefiles, store
+from workbench import probes, sidefiles, store
 from workbench.spec import SCHEMA, Record, UserError, unknown
 
 # The history of the format. A newer one is refused.
@@ -187,9 +187,15 @@ def _read(file: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:
 def _records(content: bytes, path: Path) -> Iterator[Record]:
     for number, text in enumerate(content.split(b"\n")[:-1], start=1):
         try:
-            yield store.parse(text)
+            record = store.parse(text)
         except ValueError as error:
             raise _refused(path, f"line {number} of {LINES} is {error}") from None
+        probe = probes.PROBES.get(record.probe)
+        if probe and record.probe_version <= probe.version and record.unit != probe.unit:
+            raise _refused(
+                path, f"line {number} of {LINES} has {record.probe} in {record.unit!r}, which is in {probe.unit}"
+            )
+        yield record
 
 
 def names(record: Record) -> Iterator[str]:

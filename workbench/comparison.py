@@ -8,39 +8,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from workbench import building, environment, machine, models, protocols, timing, turns
-from workbench.forecast import of_rounds
+from workbench.forecast import words
 from workbench.passing import Say, unheard
+from workbench.rounds import Rounds, play
 from workbench.spec import Protocol, UserError, Variant
-from workbench.timing import Clock, Sample, Warmup
+from workbench.timing import Clock, Sample
 
-FIRST_LOOK = 40
-"""Rounds before the intervals are looked at for the first time: an early look is wrong most often."""
-
-ROUNDS = 10_000
-"""Rounds after which it ends, whatever the budget."""
-
-Ended = Literal["precise", "budget", "rounds"]
-
-
-@dataclass(frozen=True)
-class Rounds:
-    """What was timed: in each round one run of each entrant, in an order drawn anew."""
-
-    seconds: tuple[tuple[float, ...], ...]
-    """By round, then by entrant."""
-    order: tuple[tuple[int, ...], ...]
-    """By round, the entrants as they ran."""
-    warmup: tuple[Warmup, ...]
-    """By entrant."""
-    ended: Ended
-    """Why there was no further round."""
-    took: float
-    """Seconds in sum, warm-up included."""
+PRECISION, BUDGET = 0.02, 120.0
+"""What is asked of the width of an interval, and seconds that it may take, where nobody says."""
 
 
 @dataclass(frozen=True)
@@ -113,9 +93,16 @@ class Comparison:
             told += ";" if ratio.equal and ratio.width >= self.precision else ":"
             told += f" {ratio.of} took less time in {ratio.probability:.0%} of {count} rounds"
             if not reached and ratio.width >= self.precision:
-                spent = f"{self.budget:g} s" if self.rounds.ended == "budget" else f"{count} rounds"
-                told += f"; after {spent} its interval is still {ratio.width:.1%} wide, not {self.precision:.1%}"
+                after = f"after {self._spent(count)} its interval is"
+                told += f"; {after} still {ratio.width:.1%} wide, not {self.precision:.1%}"
             yield told
+
+    def _spent(self, count: int) -> str:
+        if self.rounds.ended != "budget":
+            return f"{count} rounds{', interrupted,' if self.rounds.ended == 'interrupted' else ''}"
+        if count > timing.FLOOR or self.rounds.took < 1.1 * self.budget:
+            return f"{self.budget:g} s"
+        return f"{words(self.rounds.took)} (the budget was {self.budget:g} s, but {count} rounds are the least)"
 
     def conditions(self) -> str:
         """`protocol steady: HR 256x256, float32, batch 1, naive attention, lean forward, cpu, 2 threads`."""
@@ -178,13 +165,15 @@ def compare(
     names: Sequence[str | Variant],
     vs: str | Variant | None = None,
     protocol: str = "steady",
-    precision: float = 0.02,
-    budget: float = 120.0,
+    precision: float = PRECISION,
+    budget: float = BUDGET,
     clock: Clock = time.perf_counter,
     say: Say = unheard,
+    keep: bool = False,
 ) -> Comparison:
     """Time networks in turns in this process: the first against each other one, or each against `vs`.
 
+    With `keep`, Ctrl-C ends the rounds and what was played stands, if it is enough to say anything.
     The same name twice is two networks of one kind, whose ratio should be 1: a test of the machine.
     """
     if not precision > 0 or not budget > 0:
@@ -205,7 +194,7 @@ def compare(
             say(f"building {entrant.name}")
             runs.append(_run(entrant, way, clock))
         watch.begin(settings["threads"])
-        rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say)
+        rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say, keep)
         state = watch.end()
     ratios = tuple(ratio(rounds, entrants[a].name, entrants[b].name, a, b) for a, b in pairs)
     device = _device(way.execution.device)
@@ -222,9 +211,11 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
             others.remove(base)
         entrants, pairs = (*others, base), [(i, len(others)) for i in range(len(others))]
     if not pairs:
+        (alone,) = entrants
+        other = f"{'rfdn' if alone.model == 'imdn' else 'imdn'}-x{alone.scale}"
         raise UserError(
-            f"A comparison takes two networks, and {len(entrants)} was named: {entrants[0].name}. Name another one: "
-            f"workbench compare {entrants[0].name} imdn-x{entrants[0].scale}"
+            f"A comparison takes two networks, and 1 was named: {alone.name}. Name another one: "
+            f"workbench compare {alone.name} {other}"
         )
     return entrants, pairs
 
@@ -247,51 +238,6 @@ def _device(kind: str) -> str:
     import torch
 
     return str(torch.cuda.get_device_name())
-
-
-def play(
-    runs: Sequence[Callable[[], Sample]],
-    pairs: Sequence[tuple[int, int]],
-    precision: float,
-    budget: float,
-    generator: np.random.Generator,
-    clock: Clock = time.perf_counter,
-    say: Say = unheard,
-) -> Rounds:
-    """Rounds of one run each, in random order, until each pair's interval is narrow enough or the time is spent.
-
-    What a machine does to all alike (a clock that sinks, a neighbour that works) is in both times of a round and not
-    in their ratio. Warm-up takes a quarter of the budget at most. At least `timing.FLOOR` rounds are played.
-    """
-    start = clock()
-    warmup = []
-    for number, run in enumerate(runs, start=1):
-        say(f"warming up the {len(runs)} networks: {number}")
-        warmup.append(timing.warm(run, 0, budget / 4 / len(runs), clock))
-    begun = clock()
-    seconds, order = list[tuple[float, ...]](), list[tuple[int, ...]]()
-    look = FIRST_LOOK
-    ended: Ended = "rounds"
-    while len(seconds) < ROUNDS:
-        turns = tuple(int(i) for i in generator.permutation(len(runs)))
-        times = {i: runs[i]().seconds for i in turns}
-        order.append(turns)
-        seconds.append(tuple(times[i] for i in range(len(runs))))
-        say(of_rounds(len(seconds), (clock() - begun) / len(seconds), begun - start, budget, timing.FLOOR))
-        if len(seconds) == look:
-            if all(_narrow(seconds, a, b, precision) for a, b in pairs):
-                ended = "precise"
-                break
-            look = timing.next_look(look)
-        if len(seconds) >= timing.FLOOR and clock() - start >= budget:
-            ended = "budget"
-            break
-    return Rounds(tuple(seconds), tuple(order), tuple(warmup), ended, clock() - start)
-
-
-def _narrow(seconds: Sequence[Sequence[float]], a: int, b: int, precision: float) -> bool:
-    low, high = timing.interval([math.log(t[b] / t[a]) for t in seconds])
-    return math.expm1(high - low) < precision
 
 
 def ratio(rounds: Rounds, of: str, over: str, a: int, b: int) -> Ratio:

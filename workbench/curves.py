@@ -13,6 +13,9 @@ from workbench.spec import Record, UserError, unknown
 FAMILIES = tuple(dict.fromkeys(models.FAMILY_OF[ablation.model].name for ablation in ABLATIONS))
 """Those that have ablations."""
 
+SCALE, PROTOCOL = 4, "esc"
+"""Of the curves that are drawn where nobody says which."""
+
 ANYWHERE = "cpu"
 """The protocol whose latencies stand here where there is none of the asked one: it needs no particular device."""
 
@@ -34,8 +37,8 @@ class Cost:
 COSTS = (
     Cost("params", "Params", "K", "params", 1e3),
     Cost("macs", "MACs", "G", "macs", 1e9),
-    Cost("planned", "planned memory", "MB", "planned-memory", 2**20),
-    Cost("planned_flex", "planned with flex", "MB", "planned-memory", 2**20, flex=True),
+    Cost("planned", "planned memory", "MiB", "planned-memory", 2**20),
+    Cost("planned_flex", "planned with flex", "MiB", "planned-memory", 2**20, flex=True),
     Cost("latency", "latency", "ms", "latency", 1e-3),
 )
 """Multiply-adds are counted with plain attention: no counter has a price for flex. Memory is planned, an estimate."""
@@ -55,6 +58,8 @@ class Network:
     """Ends of that of its latency, in the same unit."""
     disturbed: bool
     """Whether the machine was kept from its best while it was timed."""
+    missing: frozenset[str] = frozenset()
+    """Costs that no record speaks of, as those that an interrupted run did not come to."""
 
     @property
     def saved(self) -> float | None:
@@ -75,6 +80,14 @@ class Curve:
     networks: tuple[Network, ...]
     without: tuple[str, ...]
     """Why something has no value though it was tried."""
+
+    @property
+    def command(self) -> str:
+        """What measures all that it shows."""
+        words = ["workbench ablate", models.FAMILY_OF[self.ablation.model].name]
+        words += [] if self.scale == SCALE else [f"--scale {self.scale}"]
+        words += [] if self.protocol == PROTOCOL else [f"--protocol {self.protocol}"]
+        return " ".join([*words, *(["--latency"] if any("latency" in n.costs for n in self.networks) else [])])
 
 
 def family(name: str) -> tuple[Ablation, ...]:
@@ -116,12 +129,15 @@ def read(
     chosen: Iterable[Ablation] | None = None,
     at: Sequence[int] = models.SCALES,
 ) -> list[Curve]:
-    """The curves of which a record says something, of those chosen or of all, in the order of the ablations."""
+    """The curves of which a record says something, of those chosen or of all, in the order of the ablations.
+
+    The official network is in tables of papers too, and known alone it makes no curve.
+    """
     curves = []
     for ablation in ABLATIONS if chosen is None else chosen:
         for scale in at:
             curve = _curve(ablation, scale, protocol, known)
-            if any(network.costs for network in curve.networks) or curve.without:
+            if any(network.costs for network in curve.networks if not network.official) or curve.without:
                 curves.append(curve)
     return curves
 
@@ -138,8 +154,8 @@ def _curve(ablation: Ablation, scale: int, protocol: str, known: Mapping[str, Re
     names, without = _names(ablation, scale), dict[str, None]()
     timed = next((p for p in (protocol, clock(protocol)) if _timed(names, scale, p, known)), clock(protocol))
 
-    def answers(name: str) -> dict[str, Record]:
-        found = {}
+    def answers(name: str) -> tuple[dict[str, Record], frozenset[str]]:
+        found, missing = {}, set()
         for cost in _costs(ablation, protocol):
             record = here.answer(
                 name, scale, cost.probe, timed if cost.id == "latency" else _way(cost, protocol), known
@@ -148,12 +164,14 @@ def _curve(ablation: Ablation, scale: int, protocol: str, known: Mapping[str, Re
                 found[cost.id] = record
             elif record is not None:
                 without[f"{cost.probe} of {name}: {record.status}: {record.reason}"] = None
-        return found
+            else:
+                missing.add(cost.id)
+        return found, frozenset(missing)
 
-    base = answers(f"{ablation.model}-x{scale}")
+    base, _ = answers(f"{ablation.model}-x{scale}")
     networks = []
     for point, name in zip(ablation.points, names, strict=True):
-        mine = answers(name)
+        mine, missing = answers(name)
         networks.append(
             Network(
                 name,
@@ -163,6 +181,7 @@ def _curve(ablation: Ablation, scale: int, protocol: str, known: Mapping[str, Re
                 {id: r.value / base[id].value for id, r in mine.items() if id in base},
                 _interval(mine.get("latency")),
                 "latency" in mine and bool(here.disturbed(mine["latency"])),
+                missing,
             )
         )
     return Curve(ablation, scale, protocol, timed, tuple(networks), tuple(without))

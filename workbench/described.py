@@ -107,7 +107,7 @@ def read(path: Path, what: str, told: str) -> Section:
     """The file as one table; `what` it describes, and where that is `told`, is said where it cannot be read."""
     try:
         if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} has over {LARGEST >> 20} MB, and so does not describe {what}; name another file.")
+            raise UserError(f"{path} has over {LARGEST >> 20} MiB, and so does not describe {what}; name another file.")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(f"Cannot read {path}: {error.strerror}. Name a TOML file that describes {what}.") from None
@@ -131,7 +131,10 @@ def digits(value: object) -> str:
 
 def shown(value: object) -> str:
     """A value as it is quoted in a sentence."""
-    text = str(value) if isinstance(value, Decimal) else repr(value)
+    if isinstance(value, list):
+        text = f"[{', '.join(map(shown, value))}]"
+    else:
+        text = str(value) if isinstance(value, Decimal) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

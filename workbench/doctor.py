@@ -78,8 +78,7 @@ def _torch() -> Finding:
         import torch
     except ImportError as error:
         return Finding("torch", "missing", str(error), "tables render; to measure, install torch as pinned")
-    threads = f"{torch.get_num_threads()} threads"
-    return Finding("torch", "ok", f"{torch.__version__}, {threads}: counts parameters and multiply-adds", "")
+    return Finding("torch", "ok", f"{torch.__version__}: counts parameters and multiply-adds", "")
 
 
 def _gpu() -> Finding:
@@ -121,7 +120,7 @@ def _timing() -> Finding:
         why.append(f"the governor {', '.join(uneven)} changes the clocks")
     if gpu and (slow := watch.before["gpu"]["slowed_by"]):
         why.append(f"the GPU runs below its clocks for: {', '.join(slow)}")
-    told = f"{threads} threads on {environment.cores()} of {os.cpu_count()} CPUs"
+    told = f"{threads} thread{'s' if threads != 1 else ''} on {environment.cores()} of {os.cpu_count()} CPUs"
     governors = ", ".join(machine.governors()) or "unknown"
     found = f"{told}, quota {'none' if quota is None else f'{quota:g}'}, governor {governors}"
     if why:

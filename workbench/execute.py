@@ -28,7 +28,7 @@ from workbench import (
     timing,
     turns,
 )
-from workbench.spec import Protocol, Record, Status, UserError, Variant
+from workbench.spec import Build, Protocol, Record, Status, UserError, Variant
 
 STANDING: tuple[Status, ...] = ("ok", "out-of-memory", "unsupported")
 """Outcomes that answer a request. A `failed` one is a defect, perhaps mended since, and after a `timeout` somebody may
@@ -127,9 +127,20 @@ def missing(wanted: Iterable[Request], known: Mapping[str, Record], force: bool 
     todo: dict[str, Request] = {}
     for request in wanted:
         record = known.get(request.identity)
-        if force or record is None or record.status not in STANDING:
+        if force or record is None or not _stands(record, request):
             todo.setdefault(request.identity, request)
     return list(todo.values())
+
+
+def _stands(record: Record, request: Request) -> bool:
+    """Whether a record answers, value or not.
+
+    Records of before say of probes that read no form of a network, as `params`, that it lacks the form (`+sdpa`) which
+    another protocol named: that is no answer to this one.
+    """
+    if record.status == "unsupported" and not (request.probe.images or "build" in request.probe.reads):
+        return record.protocol == request.protocol.name
+    return record.status in STANDING
 
 
 def answer(request: Request, known: Mapping[str, Record]) -> Record:
@@ -224,7 +235,8 @@ def _measure(request: Request) -> probes.Reading:
         return _run(request)
     if request.variant.source:
         return counted.measure(request.variant, request.protocol, request.probe)
-    model = building.kept(request.variant.name, request.protocol.build)
+    build = request.protocol.build if "build" in request.probe.reads else Build()  # else a form it lacks is no matter
+    model = building.kept(request.variant.name, build)
     batch, dtype = request.protocol.input.batch, getattr(torch, request.protocol.input.dtype)
     x = torch.empty(batch, 3, *request.protocol.input.lr(request.variant.scale), device="meta", dtype=dtype)
     return request.probe.measure(model, x, request.protocol)

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from workbench.planner import STEP, Look, Planner
 from workbench.spec import UserError
 
+OVERLAP = 16
+"""Pixels of the input that tiles share where nobody says how many."""
+
 WINDOW = 8
 """Pixels: most windows of the catalogue have a multiple of this as their side."""
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from workbench import execute, models, probes, protocols
+from workbench import described, execute, models, probes, protocols
+from workbench.described import Section
 from workbench.devices import DEVICES
 from workbench.execute import Request
 from workbench.spec import UserError, unknown
@@ -46,6 +46,9 @@ WEIGHTS = "weights"
 """The trained weights of a grid, where its probes judge images."""
 
 FILTERS = ("exclude", "only")
+
+GRID = (*NAMED, *AXES, WEIGHTS, *FILTERS)
+"""Every key of a grid."""
 
 
 @dataclass(frozen=True)
@@ -73,56 +76,58 @@ class _Point:
 
 def read(path: Path, home: Path) -> Asked:
     """The measurements that a sweep file asks for; `home` is the folder of test sets and weights."""
-    try:
-        told = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"Cannot read the sweep file {path}: {error.strerror}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML: {str(error).rstrip('.')}.") from None
-    _check(path, told, ["grid"], "a sweep file")
-    grids = told.get("grid", [])
+    told = described.read(path, "a sweep", "docs/howto/cluster.md")
+    if strange := next((key for key in told.values if key in GRID), None):
+        raise told.wrong(strange, "it is of a grid; begin each grid with a line [[grid]], and write it below that")
+    told.only("grid")
+    grids = told.values.get("grid", [])
     if not isinstance(grids, list) or not all(isinstance(g, dict) for g in grids):
-        raise UserError(f"{path}: `grid` is no list of tables; begin each grid with a line [[grid]].")
+        raise told.wrong("grid", "it is no list of tables; begin each grid with a line [[grid]]")
     found, excluded = dict[tuple[str, str | None], Request](), 0
-    for number, grid in enumerate(grids, start=1):
-        where = f"{path}, grid {number}"
-        points = _points(grid, where)
-        kept = [p.request for p in _kept(points, grid, where)]
+    for number, values in enumerate(grids, start=1):
+        grid = Section(told.file, told.text, f"grid[{number}]", values)
+        points = _points(grid)
+        kept = [p.request for p in _kept(points, grid)]
         excluded += len(points) - len(kept)
-        for request in execute.with_subjects(kept, _weights(grid, where), home):
+        for request in execute.with_subjects(kept, _weights(grid), home):
             place = protocols.device(request.protocol) if request.probe.timed else None
             found.setdefault((request.identity, place), request)
     if not found:
-        why = f"all {excluded} of its grids are excluded" if excluded else "it has no [[grid]]"
+        why = f"its filters leave out all {excluded}" if excluded else "it has no [[grid]]"
         raise UserError(
             f"{path} asks for no measurement: {why}. A grid names models, and probes if not all that count."
         )
     return Asked(tuple(found.values()), excluded)
 
 
-def _points(grid: Mapping[str, Any], where: str) -> list[_Point]:
+def _points(grid: Section) -> list[_Point]:
     """Every measurement of a grid, before its filters."""
-    _check(where, grid, [*NAMED, *AXES, WEIGHTS, *FILTERS], "a grid")
-    if "models" not in grid:
-        raise UserError(f"{where} names no models; say which: models = ['esc*'].")
-    scales = _words(grid.get("scale", []), where, "scale")
-    variants = [v for v in execute.resolve(_variants(grid, where)) if not scales or str(v.scale) in scales]
+    grid.only(*GRID)
+    if "models" not in grid.values:
+        raise grid.wrong("models", "it is missing; say which: models = ['esc*']")
+    scales = _words(grid, "scale") or [str(scale) for scale in models.SCALES]
+    named = _words(grid, "models")
+    variants = [v for v in grid.made("models", lambda: execute.resolve(_variants(named))) if str(v.scale) in scales]
     if not variants:
-        raise UserError(
-            f"{where}: none of {', '.join(_words(grid['models'], where, 'models'))} is at x{' or x'.join(scales)}."
-        )
+        known = ", ".join(map(str, models.SCALES))
+        raise grid.wrong("scale", f"none of {', '.join(named)} is at x{' or x'.join(scales)}; networks are at {known}")
     counted = [p.name for p in probes.PROBES.values() if not p.across and not p.real]
-    named = {k: _words(grid[k], where, k) if k in grid else d for k, d in (("probes", counted), ("protocols", ["esc"]))}
-    axes = {axis: _words(grid.get(axis, DEFAULT), where, axis) for axis in AXES}
+    of = {k: _words(grid, k) or d for k, d in (("probes", counted), ("protocols", ["esc"]))}
+    for probe in of["probes"]:
+        grid.made("probes", partial(probes.find, probe))
+    for protocol in of["protocols"]:
+        grid.made("protocols", partial(protocols.find, protocol))
+    axes = {axis: _words(grid, axis) or [DEFAULT] for axis in AXES}
     for axis, values in axes.items():
         for value in values:
             if value not in (DEFAULT, *AXES[axis]):
-                raise unknown(f"{axis} of {where}", value, [DEFAULT, *AXES[axis]], "workbench protocols")
+                raise grid.wrong(axis, str(unknown("value", value, [DEFAULT, *AXES[axis]], "")))
     points = []
-    for base, *chosen in itertools.product(named["protocols"], *axes.values()):
+    for base, *chosen in itertools.product(of["protocols"], *axes.values()):
         at = dict(zip(AXES, chosen, strict=True))
         way = "+".join([base, *(AXES[axis][v] for axis, v in at.items() if v != DEFAULT)])
-        for request in execute.requests([v.name for v in variants], named["probes"], [way]):
+        ask = partial(execute.requests, [v.name for v in variants], of["probes"], [way])
+        for request in grid.made("protocols", ask):
             variant = request.variant
             words: dict[str, tuple[str, ...]] = {
                 "models": (variant.model, variant.name),
@@ -134,58 +139,54 @@ def _points(grid: Mapping[str, Any], where: str) -> list[_Point]:
     return points
 
 
-def _variants(grid: Mapping[str, Any], where: str) -> list[str]:
+def _variants(words: Sequence[str]) -> list[str]:
     """The names of variants; a model's own name stands for it at every scale."""
     every = {v.model for v in models.VARIANTS.values()}
-    return [f"{word}-x*" if word in every else word for word in _words(grid["models"], where, "models")]
+    return [f"{word}-x*" if word in every else word for word in words]
 
 
-def _weights(grid: Mapping[str, Any], where: str) -> str | None:
-    told = _words(grid.get(WEIGHTS, []), where, WEIGHTS)
+def _weights(grid: Section) -> str | None:
+    told = _words(grid, WEIGHTS)
     if len(told) > 1:
-        raise UserError(
-            f"{where}: weights are one name or file for a grid; it gives {len(told)}. Make a grid for each."
-        )
+        raise grid.wrong(WEIGHTS, f"a grid has one name or file, and these are {len(told)}; make a grid for each")
     return told[0] if told else None
 
 
-def _kept(points: Sequence[_Point], grid: Mapping[str, Any], where: str) -> list[_Point]:
+def _kept(points: Sequence[_Point], grid: Section) -> list[_Point]:
     """What `only` picks, if it is there, and `exclude` does not."""
-    picks = {name: _filter(points, grid[name], f"{where}, {name}") for name in FILTERS if name in grid}
+    picks = {name: _filter(points, grid, name) for name in FILTERS if name in grid.values}
     left = picks.get("only", set(range(len(points)))) - picks.get("exclude", set())
     return [points[n] for n in sorted(left)]
 
 
-def _filter(points: Sequence[_Point], told: Any, where: str) -> set[int]:
+def _filter(points: Sequence[_Point], grid: Section, name: str) -> set[int]:
     """The places of what any table of a filter picks; one that picks nothing is a mistake, and would go unseen."""
+    told = grid.values[name]
     tables = told if isinstance(told, list) else [told]
     if not all(isinstance(t, dict) and t for t in tables):
-        raise UserError(f"{where} is no list of tables; write: [{{ models = 'elan*', scale = 2 }}].")
+        raise grid.wrong(name, "it is no list of tables; write: [{ models = 'elan*', scale = 2 }]")
     picked = set[int]()
-    for number, table in enumerate(tables, start=1):
-        _check(f"{where} {number}", table, [*NAMED, *AXES], "a filter")
-        chosen = {key: _words(value, where, key) for key, value in table.items()}
+    for number, values in enumerate(tables, start=1):
+        table = Section(grid.file, grid.text, f"{grid.place}.{name}[{number}]", values)
+        table.only(*NAMED, *AXES)
+        chosen = {key: _words(table, key) for key in values}
         found = {n for n, p in enumerate(points) if p.picked(chosen)}
         if not found:
             said = ", ".join(f"{key} {' or '.join(globs)}" for key, globs in chosen.items())
-            raise UserError(f"{where} {number} ({said}) picks none of the grid's {len(points)} measurements.")
+            raise grid.wrong(name, f"number {number} ({said}) picks none of the grid's {len(points)} measurements")
         picked |= found
     return picked
 
 
-def _check(where: object, told: Mapping[str, Any], known: Sequence[str], what: str) -> None:
-    """A key that nothing reads is a mistake: what it was to say would silently not be so."""
-    for key in told:
-        if key not in known:
-            sentence = str(unknown(f"key of {what}", key, known, ", ".join(known)))
-            raise UserError(
-                f"{where}: {sentence.replace(' are known; list them: ', ' are known: ')}.".replace("..", ".")
-            )
-
-
-def _words(told: Any, where: str, key: str) -> list[str]:
-    """One word or several; a number, which a scale is, counts as one."""
+def _words(table: Section, key: str) -> list[str]:
+    """One word or several, none where the key is not there; a number, which a scale is, counts as one."""
+    if key not in table.values:
+        return []
+    told = table.values[key]
     listed = told if isinstance(told, list) else [told]
     if not all(isinstance(w, str | int) and not isinstance(w, bool) for w in listed):
-        raise UserError(f"{where}: {key} is given {told!r}; give a name, or a list of names.")
-    return list(dict.fromkeys(str(w) for w in listed))
+        raise table.wrong(key, f"{described.shown(told)} is no name; give one, or a list of names")
+    if not listed:
+        raise table.wrong(key, "it is an empty list, which asks for nothing; name something, or leave the key out")
+    words = [str(w) for w in listed]
+    return list(dict.fromkeys(w.removeprefix("x") if key == "scale" else w for w in words))

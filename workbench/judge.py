@@ -275,7 +275,7 @@ def _said(name: str) -> str:
 
 
 def summary(table: Table, cells: Iterable[Cell]) -> str:
-    """One line: how many cells of each measurable column got which verdict; methods not in the catalogue apart."""
+    """One line: how many printed figures of each measurable column got which verdict; other methods apart."""
     cells = list(cells)
     strangers = {one.method for one in cells if one.variant is None}
     titles = {c.id: c.title for c in table.columns}
@@ -283,6 +283,8 @@ def summary(table: Table, cells: Iterable[Cell]) -> str:
     for column, verdicts in counts(table, cells).items():
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]] or ["nothing printed"]
+        empty = sum(c.column == column and c.variant is not None and c.printed is None for c in cells)
+        told += [f"and {empty} not printed"] if empty and total else []
         parts.append(f"{titles[column]}: {', '.join(told)}")
     line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
     return f"{line}; shown as reported: {', '.join(sorted(strangers))}" if strangers else line

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FOLDER = ".compact"
 """Where it lies in a folder of records."""
 
-VERSION = 2
+VERSION = 3
 """Of its format, and of the rules by which a line is a record."""
 
 END = 4096

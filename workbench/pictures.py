@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from workbench import models, weights
+from workbench import models, store, weights
 from workbench.images import files
 from workbench.spec import Quality, UserError
 from workbench.upscaling import Cut, Upscaler
@@ -47,6 +47,8 @@ def upscale(
     scale = models.find(name).scale
     ways = _ways(images, out, scale)
     chosen = weights.choose(name, asked, home)
+    for _, target in ways:
+        store.check_file(target, "-o")
     upscaler = Upscaler(name, chosen, Quality(ensemble="x8" if ensemble else "none"))
     for source, target in ways:
         try:

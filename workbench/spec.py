@@ -30,7 +30,9 @@ def unknown(noun: str, asked: object, known: Iterable[str], listing: str) -> Use
     """The sentence for a name that does not exist, with the nearest that do; all where nothing lists them."""
     known = list(known)
     word = str(asked).lower().replace("_", "-")
-    near = difflib.get_close_matches(word, known, n=3, cutoff=0.5) or [n for n in known if word and word in n][:3]
+    plain = {n.lower(): n for n in reversed(known)}
+    alike = [word] if word in plain else difflib.get_close_matches(word, list(plain)[::-1], n=3, cutoff=0.5)
+    near = [plain[n] for n in alike] or [n for n in known if word and word in n.lower()][:3]
     guess = f" Did you mean {' or '.join(repr(n) for n in near)}?" if near else ""
     few = (
         f"Known: {', '.join(known)}."

@@ -58,7 +58,7 @@ def find(names: Sequence[str]) -> list[Measure]:
     """The measures of these names, each once."""
     for name in names:
         if name not in MEASURES:
-            raise unknown("measure", name, MEASURES, f"{', '.join(MEASURES)}.")
+            raise unknown("measure", name, MEASURES, "")
     return [MEASURES[name] for name in dict.fromkeys(names)]
 
 

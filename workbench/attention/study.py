@@ -103,11 +103,11 @@ def run(
     known = {} if force else store.read(folder).newest()
     answers, rows, found = [], Rows(), None
     with store.Writer(folder) as writer:
-        writer.check()
         for number, crop in enumerate(crops, start=1):
             identities = {m.name: _identity(subject, m, crop) for m in wanted}
             missing = [m for m in wanted if not _stands(known.get(identities[m.name]))]
             if missing:
+                writer.check()
                 found = _measure(subject, crop, missing, bound, rows)
                 fresh = [_record(subject, crop, m, found, folder) for m in missing]
                 interrupts.check()

@@ -177,10 +177,10 @@ def each(
     known = {} if force else store.read(folder).newest()
     records = []
     with store.Writer(folder) as writer:
-        writer.check()
         for number, image in enumerate(images, start=1):
             found = answered(trial, net, [image], known)
             if found is None or not usable(found):
+                writer.check()
                 found = record(trial, net, [image], *measure(image))
                 interrupts.check()
                 writer.append([found])

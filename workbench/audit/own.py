@@ -54,7 +54,7 @@ def training(told: str) -> str:
 
 def read(
     path: Path,
-    columns: Mapping[str, str],
+    columns: Mapping[str, str] | None,
     scale: int | None = None,
     training: str | None = None,
     protocol: str = "",
@@ -63,28 +63,36 @@ def read(
     """A table, and the headings that are not looked at since nothing says what they are.
 
     `columns` says of a heading what it is: `method`, `scale`, `params`, `flops`, `latency`, `memory`, or a test set
-    with a measure (`set5_psnr`). `scale` is that of all rows where no column has it. Image quality is compared
-    with other prints only where `training` is told, multiply-adds where `protocol` is. Bold figures (`**38.35**`,
-    `\\textbf{38.35}`) are marks of the best. Counts whose heading names no unit (K, M, G, T) have a factor of 0, which
-    compares them with no other print. A file with less than `fewest` rows is refused.
+    with a measure (`set5_psnr`); None where that cannot be told, and headings have to say it. `scale` is that of
+    all rows where no column has it. Image quality is compared with other prints only where `training` is told,
+    multiply-adds where `protocol` is. Bold figures (`**38.35**`, `\\textbf{38.35}`) are marks of the best. Counts
+    whose heading names no unit (K, M, G, T) have a factor of 0, which compares them with no other print. A file
+    with less than `fewest` rows is refused.
     """
     head, lines = _lines(path, fewest)
+    untold, columns = columns is None, columns or {}
+
+    def mend(kind: str) -> str:
+        return f"head it {kind!r}" if untold else f"name it: --column 'NAME={kind}'"
+
     if strange := [name for name in columns if name not in head]:
         raise UserError(f"{path} has no column {strange[0]!r}; it has: {', '.join(head)}.")
     meant = {name: what for name in head if (what := _meaning(columns.get(name, name), name in columns))}
     twice = [what for what in meant.values() if list(meant.values()).count(what) > 1]
     if twice:
         both = " and ".join(repr(n) for n, what in meant.items() if what == twice[0])
-        raise UserError(f"In {path}, {both} are the same thing; say what one of them is: --column 'NAME=set5_psnr'.")
+        which = "rename one of them" if untold else "say what one of them is: --column 'NAME=set5_psnr'"
+        raise UserError(f"In {path}, {both} are the same thing; {which}.")
     kinds = {what if isinstance(what, str) else what.id: name for name, what in meant.items()}
     if "method" not in kinds:
-        raise UserError(f"{path} has no column of methods among {', '.join(head)}; name it: --column 'NAME=method'.")
+        raise UserError(f"{path} has no column of methods among {', '.join(head)}; {mend('method')}.")
     if "scale" not in kinds and scale is None:
-        raise UserError(f"{path} has no column of scales; name it, --column 'NAME=scale', or give one: --scale 4.")
+        raise UserError(f"{path} has no column of scales; {mend('scale')}, or give one: --scale 4")
     figures = [c for c in meant.values() if isinstance(c, Column)]
     if not figures:
         known = "set5_psnr, urban100_ssim, params, flops, latency, memory"
-        raise UserError(f"No column of {path} is one to check; say what one is: --column 'NAME=...' with {known}.")
+        how = "head one as it is known" if untold else "say what one is: --column 'NAME=...'"
+        raise UserError(f"No column of {path} is one to check; {how}: {known}.")
     named = [(number, dict(zip(head, line, strict=True))) for number, line in lines]
     by_kind = [(number, {kind: line[name] for kind, name in kinds.items()}) for number, line in named]
     rows, bold = _rows(path, by_kind, {c.id: c for c in figures}, scale)
@@ -97,7 +105,7 @@ def _lines(path: Path, fewest: int) -> tuple[list[str], list[tuple[int, list[str
     """The headings, and the lines below them with their numbers."""
     try:
         if path.stat().st_size > LARGEST:
-            raise UserError(f"{path} has over {LARGEST >> 20} MB; a printed table is smaller, so this is another file.")
+            raise UserError(f"{path} has over {LARGEST >> 20} MiB; a printed table is smaller; name another file.")
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UserError(

@@ -23,7 +23,7 @@ def ablate(
     from workbench import curves, execute, progress, protocols, store
     from workbench.report import ablations
 
-    chosen, at, name = curves.family(family), curves.scales(scale or [4]), protocols.find(protocol).name
+    chosen, at, name = curves.family(family), curves.scales(scale or [curves.SCALE]), protocols.find(protocol).name
     folder = records or store.default()
     target = results or folder.parent
     if not as_json:

@@ -94,6 +94,8 @@ def attention(
         raise UserError(f"--crop was given {crop}; give a number of LR pixels, such as 64.")
     folder = placed(chosen, records or store.default())
     home, written = placed(chosen, data or testsets.default()), placed(chosen, results or folder.parent)
+    if not (layers or as_json):
+        store.check_results(written)
     looked = Looked(
         rooted(chosen, images), tuple(measure or ()), weights, hr, crop, all_pairs, memory, layers, force, folder,
         None if as_json else written, home, tuple(maps or ()), tuple(window or ()),
@@ -111,6 +113,9 @@ def attention(
                 " others by --measure, or take another --crop; what an earlier run wrote stays as it is."
             )
         print(f"written: {told['written'][0]}, and pictures beside {told['written'][-1]}")
+        if told["lost"]:
+            again = " ".join(f"--measure {name}" for name in told["lost"])
+            print(f"replaced: the CSV of an earlier run, which had these too, as the records have still: {again}")
         if told["swept"]:
             print(f"removed: {told['swept']} files of pictures that an earlier run drew of other measures")
     return 1 if told.get("failed") else None
@@ -137,6 +142,7 @@ def _looked(chosen: str | Variant, asked: Looked) -> dict[str, Any]:
     failed = any(r.status == "failed" for one in answers for r in one)
     found_in: dict[str, Any] = {"objects": report.as_objects(tables), "text": report.text(tables, fed)}
     if asked.results:
+        found_in["lost"] = report.lost(tables, asked.results)
         written = report.write(tables, reading.profiles(answers, asked.records), asked.results)
         found_in["written"] = [str(path) for path in written]
         found_in["swept"] = len(report.sweep(written, asked.results)) if written else 0

@@ -45,7 +45,7 @@ def figure(
     table = papers.find_table(given.table)
     chosen = asked.chosen(given, table, scale or (), cost or (), test_set)
     if out is not None:
-        asked.check(out)
+        plots.check(out, "-o")
     known = look(records).newest()
     cells = judge.judge(table, known)
     if out is None:

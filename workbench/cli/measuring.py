@@ -23,6 +23,7 @@ from .options import (
     Timeout,
     asked,
     carried,
+    fraction,
     networks,
     print_json,
     say,
@@ -99,17 +100,24 @@ def compare(
     names: Annotated[list[str], typer.Argument(metavar="NAME|GLOB...", help="Variants; the first against each other.")],
     vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
-    precision: Annotated[float, typer.Option(help="Width of a ratio's interval that is narrow enough.")] = 0.02,
-    budget: Annotated[float, typer.Option(help="Seconds after which no further round begins.")] = 120.0,
+    precision: Annotated[
+        float | None, fraction("--precision", "Width of a ratio's interval that is narrow enough: 0.02 or 2% [0.02].")
+    ] = None,
+    budget: Annotated[
+        float, typer.Option(help="Seconds after which no further round begins; 8 rounds are played whatever they take.")
+    ] = 120.0,
     scale: Scale = None,
     arg: Arguments = None,
     timeout: Timeout = None,
     as_json: Json = False,
 ) -> None:
     """Time networks in turns and say which is faster, by how much, and how sure that is."""
+    from workbench import comparison
+
     names = spread(names)
     beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
     chosen = networks(names, beside)
+    precision = comparison.PRECISION if precision is None else precision
     base = networks([vs], beside) if vs else [None]
     every = [n for n in (*chosen, *base) if n is not None]
     told = carried(every, beside, _compared, chosen, base[0], protocol, precision, budget)
@@ -117,6 +125,8 @@ def compare(
         print_json(told["object"])
     else:
         print("\n".join(told["lines"]))
+    if told["object"]["ended"] == "interrupted":
+        raise UserError("Interrupted: above is what the rounds say that were played; more of them would say it surer.")
 
 
 def _compared(
@@ -127,7 +137,7 @@ def _compared(
     from workbench.passing import passing
 
     with passing() as say:
-        found = comparison.compare(names, vs, protocol, precision, budget, say=say)
+        found = comparison.compare(names, vs, protocol, precision, budget, say=say, keep=True)
     return {"object": found.as_object(), "lines": found.told()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import shutil
 import sys
 import textwrap
@@ -49,6 +50,22 @@ def _place(text: str) -> Path:
     return places.where(text) if "://" in text else Path(text)
 
 
+def fraction(option: str, help: str) -> Any:
+    """An option that takes a part of one as people write it: 0.05 or 5%."""
+
+    def parsed(text: str) -> float:
+        number, percent, rest = text.strip().partition("%")
+        try:
+            found = float(number) / (100 if percent else 1)
+        except ValueError:
+            found = math.nan
+        if rest or not math.isfinite(found):
+            raise UserError(f"{option} was given {text}; write a fraction or per cent, such as 0.05 or 5%.")
+        return found
+
+    return typer.Option(option, metavar="FRACTION", parser=parsed, help=help)
+
+
 Records = Annotated[
     Path | None,
     typer.Option(
@@ -85,6 +102,7 @@ Maps = Annotated[
     list[str] | None,
     typer.Option("--maps", metavar="PATTERN", help="Of your own: modules that make maps; repeatable [all that do]."),
 ]
+Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .pdf, .png or .svg.")]
 Windows = Annotated[
     list[str] | None,
     typer.Option("--window", metavar="[PATTERN=]N", help="Of your own: side of its windows, 0 for none [guessed]."),

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import Arguments, Commands, Json, Scale, Timeout, asked, carried, networks, print_json
+from workbench.spec import UserError
+
+from .options import Arguments, Commands, Json, Picture, Scale, Timeout, asked, carried, networks, print_json
 
 if TYPE_CHECKING:
     from workbench.spec import Variant
@@ -18,7 +20,7 @@ def fits(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A variant, such as esc-x4.")],
     gpu: Annotated[str, typer.Option("--gpu", help="Memory of the GPU: 8GB, 8GiB, 500MB, or bytes.")],
     image: Annotated[str | None, typer.Option("--image", metavar="WxH", help="An input, in LR pixels.")] = None,
-    overlap: Annotated[int, typer.Option("--overlap", help="LR pixels that tiles share.")] = 16,
+    overlap: Annotated[int | None, typer.Option("--overlap", help="LR pixels that tiles of IMAGE share [16].")] = None,
     aspect: Annotated[str, typer.Option("--aspect", help="Width to height of the largest input.")] = "1:1",
     protocol: Annotated[list[str] | None, typer.Option("--protocol", help="How; repeatable [esc+lean, esc].")] = None,
     context: Annotated[str, typer.Option("--context", help="Kept for CUDA's context, an estimate.")] = "500MB",
@@ -30,6 +32,8 @@ def fits(
     as_json: Json = False,
 ) -> None:
     """Say what fits into a GPU by planned memory: the largest input, or the tiles of an image."""
+    if overlap is not None and image is None:
+        raise UserError(f"--overlap {overlap} is for tiles of an image, and none is given; name one: --image 640x360")
     beside = asked([name], scale, arg, timeout)
     (chosen,) = networks([name], beside)
     own = not isinstance(chosen, str) and chosen.source
@@ -45,7 +49,7 @@ def _fitted(
     chosen: str | Variant,
     gpu: str,
     image: str | None,
-    overlap: int,
+    overlap: int | None,
     aspect: str,
     ways: list[str] | None,
     context: str,
@@ -64,11 +68,12 @@ def _fitted(
     room = fits.room(gpu, context)
     ratio = fits.pair(aspect, ":", "--aspect", "the ratio of width to height, such as 16:9")
     width, height = fits.pair(image, "x", "--image", "LR width and height, such as 320x180") if image else (0, 0)
+    shared = fits.OVERLAP if overlap is None else overlap
     answers = []
     for way in ways or fits.FORWARDS:
         with passing() as say:
             planner = Planner(chosen, find(way), exact, say)
-            answer = fits.image(planner, room, height, width, overlap) if image else fits.largest(planner, room, ratio)
+            answer = fits.image(planner, room, height, width, shared) if image else fits.largest(planner, room, ratio)
             held = planner.held(answer.tiles.tile if answer.tiles else answer.whole) if explain else None
         shown = asdict(answer) | ({"explained": asdict(held[0]), "largest": held[1]} if held else {})
         answers.append((shown, [fitting.sentences(answer), *([fitting.occupants(*held)] if held else [])]))
@@ -82,7 +87,7 @@ def trace(
     by: Annotated[str | None, typer.Option("--by", help="module or operator [both].")] = None,
     depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
     top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
-    picture: Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")] = None,
+    picture: Picture = None,
     scale: Scale = None,
     arg: Arguments = None,
     timeout: Timeout = None,
@@ -90,11 +95,11 @@ def trace(
 ) -> None:
     """Take a network apart: what its modules and operators compute, move, and take at least (an estimate)."""
     from workbench import anatomy
-    from workbench.report import roofline
+    from workbench.report import plots
 
     anatomy.check(by, top)
     if picture:
-        roofline.check(picture)
+        plots.check(picture, "--picture")
         picture = picture.absolute()
     beside = asked([name], scale, arg, timeout)
     (chosen,) = networks([name], beside)

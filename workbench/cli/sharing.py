@@ -17,6 +17,7 @@ from .options import (
     Data,
     Json,
     Maps,
+    Picture,
     Records,
     Scale,
     Timeout,
@@ -40,7 +41,6 @@ Images = Annotated[
 ]
 Crop = Annotated[int | None, typer.Option("--crop", help="LR pixels a side of each image's middle.")]
 Force = Annotated[bool, typer.Option("--force", help="Measure even what a record already answers.")]
-Picture = Annotated[Path | None, typer.Option("--picture", metavar="FILE", help="Draw it: .png or .svg.")]
 
 
 @dataclass(frozen=True)
@@ -169,10 +169,10 @@ def _tried(
 ) -> Tried:
     """What both commands are asked."""
     from workbench import store, testsets
-    from workbench.report import roofline
+    from workbench.report import plots
 
     if picture:
-        roofline.check(picture)
+        plots.check(picture, "--picture")
         picture = placed(chosen, picture)
     folder, home = placed(chosen, records or store.default()), placed(chosen, data or testsets.default())
     return Tried(rooted(chosen, images), weights, crop, folder, home, force, picture)

@@ -12,7 +12,7 @@ import typer
 
 from workbench.spec import Record, UserError
 
-from .options import Commands, Json, Records, look, print_json
+from .options import Commands, Json, Records, fraction, look, print_json
 
 CHANGED = 3
 """The exit code of `diff --check` where something changed for the worse: neither a mistake of the user nor a defect."""
@@ -34,13 +34,14 @@ def export(
 
     if bundle.suffix != ".zip":
         raise UserError(f"A bundle is a zip, and {str(bundle)!r} is named otherwise; give a name that ends in .zip.")
+    store.check_file(bundle, "")
     folder = records or store.default()
     contents = look(records)
     chosen = bundles.selected(contents.records, select or ())
     if not chosen:
         picked = f" that {' and '.join(select)} picks" if select else ""
         raise UserError(f"No record{picked} in {folder}, so there is nothing to export. See them: workbench records")
-    store.replace(bundle, bundles.packed(chosen, folder))
+    store.replace(bundle, bundles.packed(chosen, folder), "")
     held = bundles.opened(bundle)
     machines = sorted({r.machine for r in held.records})
     if as_json:
@@ -57,7 +58,9 @@ def import_(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE.zip", help="A file that `workbench export` made.")],
     select: Select = None,
     digest: Annotated[str | None, typer.Option(help="What `export` printed, told another way.")] = None,
-    skip: Annotated[bool, typer.Option("--skip-conflicts", help="Take what is in no conflict.")] = False,
+    skip: Annotated[
+        bool, typer.Option("--skip-conflicts", help="Take what is in no conflict with what is here, or its clock.")
+    ] = False,
     records: Records = None,
     as_json: Json = False,
 ) -> None:
@@ -81,6 +84,19 @@ def import_(
             f"{first.recorded_at}: until then they stand before what is measured here.",
             file=sys.stderr,
         )
+    if merged.wrong:
+        print(
+            f"workbench: {_number(len(merged.wrong), 'record')} dated more than a day later than now by this clock, up "
+            f"to {max(r.recorded_at for r in merged.wrong)}: left out, and in {bundle} still.",
+            file=sys.stderr,
+        )
+    if merged.strange:
+        named = ", ".join(sorted({r.probe for r in merged.strange}))
+        print(
+            f"workbench: {_number(len(merged.strange), 'record')} of what this version knows no probe for: {named}. "
+            "Kept for one that does; here only `workbench records` shows them.",
+            file=sys.stderr,
+        )
     for mine, its in merged.conflicts:
         print(
             f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} "
@@ -88,7 +104,8 @@ def import_(
             file=sys.stderr,
         )
     if as_json:
-        told = {"came": dict(merged.came), "known": merged.known, "conflicts": len(merged.conflicts)}
+        conflicts = len(merged.conflicts) + len(merged.wrong)
+        told = {"came": dict(merged.came), "known": merged.known, "conflicts": conflicts}
         print_json(told | {"side_files": merged.sides})
         return
     new = sum(merged.came.values())
@@ -128,9 +145,7 @@ def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="A folder, a bundle, an address, or git:COMMIT.")],
     after: Annotated[str, typer.Argument(metavar="B", help="The same; what changed from A to B is said.")],
     select: Select = None,
-    margin: Annotated[
-        float | None, typer.Option("--margin", metavar="FRACTION", help="What times may differ by anyway [0.05].")
-    ] = None,
+    margin: Annotated[float | None, fraction("--margin", "What times may differ by anyway: 0.05 or 5% [0.05].")] = None,
     check: Annotated[bool, typer.Option("--check", help="Exit code 3 if any is slower, changed, lost, gone.")] = False,
     as_json: Json = False,
 ) -> int:

@@ -45,7 +45,7 @@ class Reported:
 
 def read(path: Path, scale: int | None) -> Reported:
     """A CSV file, its columns recognised as `audit` does; `scale` is that of all rows where no column has it."""
-    table, strange = own.read(path, {}, scale, fewest=1)
+    table, strange = own.read(path, None, scale, fewest=1)
     if unit := next((c for c in table.columns if not c.factor), None):
         raise UserError(
             f"{path} names no unit of its {unit.title}; write it into the heading: "

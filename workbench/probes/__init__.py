@@ -89,6 +89,9 @@ PROBES: dict[str, Probe] = {
     )
 }
 
+STUDIES = ("attention", "sharing", "sharing-plan", "field")
+"""What `attention`, `share` and `field` call their records, which no probe makes."""
+
 
 def find(name: str) -> Probe:
     """The probe of that name, or a UserError with its nearest neighbours."""

@@ -87,7 +87,8 @@ def markdown(curves: Sequence[Curve]) -> str:
         lines += [f"## {_name(curve)}, protocol `{curve.protocol}`", "", "| " + " | ".join(head) + " |"]
         lines += ["| ---: | --- |" + " ---: |" * (len(head) - 2)]
         lines += ["| " + " | ".join(_row(curve, network)) + " |" for network in curve.networks]
-        lines += ["", *(f"- {why}" for why in _without(curve)), *([""] if curve.without else [])]
+        why = _without(curve)
+        lines += ["", *(f"- {one}" for one in why), *([""] if why else [])]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -213,9 +214,15 @@ def _row(curve: Curve, network: Network) -> list[str]:
 
 
 def _without(curve: Curve) -> list[str]:
-    """Why something has no value; of many reasons, which most often are one, the first."""
+    """Why something has no value; of many reasons, which most often are one, the first. Then what was not tried yet."""
     more = len(curve.without) - TOLD
-    return [*curve.without[:TOLD], *([f"and {more} more without a value"] if more > 0 else [])]
+    told = [*curve.without[:TOLD], *([f"and {more} more without a value"] if more > 0 else [])]
+    shown = set(_shown(curve))
+    names = [n.variant for n in curve.networks if n.missing & shown]
+    if names:
+        rest = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
+        told.append(f"not measured yet, or not all: {', '.join(names[:TOLD])}{rest}; the rest: {curve.command}")
+    return told
 
 
 def _clocks(curves: Sequence[Curve]) -> list[str]:

@@ -29,13 +29,13 @@ def _told(record: Record) -> str:
     mark = "‡" if here.disturbed(record) else ""
     if "interval" in record.details:
         return f"{_of_runs(record, mark)}{_doubts(record)}"
-    told = f"{record.value:,}{mark}" if record.unit == "count" else f"{_figure(record)}{mark} {record.unit}"
+    told = f"{record.value:,}{mark}" if record.unit == "count" else f"{figure(record)}{mark} {record.unit}"
     return told + (" (an estimate)" if "estimate" in record.details else "")
 
 
-def _figure(record: Record) -> str:
+def figure(record: Record, digits: int = 4) -> str:
     """Whole numbers as they are, others to the digits that mean something."""
-    return f"{record.value:,.0f}" if float(record.value).is_integer() else f"{record.value:.4g}"
+    return f"{record.value:,.0f}" if float(record.value).is_integer() else f"{record.value:.{digits}g}"
 
 
 def _of_runs(record: Record, mark: str) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from workbench import judge
 from workbench.published import Column, Figure, Table
 from workbench.spec import UserError, unknown
 
-from .plots import FORMATS
 from .resolutions import probe
 
 
@@ -38,15 +36,6 @@ def chosen(figure: Figure, table: Table, scales: Sequence[int], costs: Sequence[
         figure = replace(figure, columns=tuple(wanted if _is_quality(c, table) else c for c in figure.columns))
         names.append(_short(wanted))
     return replace(figure, id="-".join(names))
-
-
-def check(path: Path) -> None:
-    """Refuse a file that no figure can be, before anything is drawn."""
-    if path.suffix.removeprefix(".") not in FORMATS:
-        known = " or ".join(f".{f}" for f in FORMATS)
-        raise UserError(f"A figure cannot be written as {path.name!r}; give a name that ends in {known}.")
-    if not path.parent.is_dir():
-        raise UserError(f"Cannot write the figure {path}: there is no folder {path.parent}. Make it first.")
 
 
 def _others(figure: Figure) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from .plots import FORMATS, OKABE_ITO, STYLE, keep
 if TYPE_CHECKING:
     import matplotlib.figure
 
-    from workbench.attention.reading import Result, Table
+    from workbench.attention.reading import Table
 
 COLOURS = "cividis"
 """Of heatmaps and profiles: even in lightness, so readable in grey, and the same to the colour-blind."""
@@ -76,10 +76,9 @@ def _headed(table: Table, told: str) -> str:
 
 
 def _first_reason(table: Table) -> str:
-    results: list[Result] = table.results()
     if table.measure.pair and len(table.layers) == 1:
         return f"the network has one attention layer only, {table.layers[0].name}"
-    return next((str(r.reason) for r in results if r.reason), "nothing was measured")
+    return next((str(r.reason) for r in table.results() if r.reason), "nothing was measured")
 
 
 def _without(table: Table, name: str) -> bool:
@@ -98,6 +97,21 @@ def _extremes(table: Table) -> str:
     return f", from {told[0]} to {told[1]}"
 
 
+def lost(tables: Sequence[Table], results: Path) -> list[str]:
+    """The measures of the CSV that lies there and `write` replaces, and that it will not have any more."""
+    try:
+        with _csv_of(tables[0], results).open(encoding="utf-8", newline="") as file:
+            before = dict.fromkeys(row.get("measure") for row in csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []  # none is there, or none of ours
+    return [name for name in before if name and all(name != table.measure.name for table in tables)]
+
+
+def _csv_of(table: Table, results: Path) -> Path:
+    name = re.sub(r"[^a-zA-Z0-9.]+", "-", table.variant).strip("-.")
+    return results / "tables" / f"attention-{name}-{'own' if table.trained is None else standing(table.trained)}.csv"
+
+
 def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
     """CSV, and every picture in each format, under a folder of results; profiles are (L, S, S) or None.
 
@@ -105,9 +119,8 @@ def write(tables: Sequence[Table], profiles: Any, results: Path) -> list[Path]:
     """
     if not (drawn := _drawable(tables)):
         return []
-    weights = "own" if tables[0].trained is None else standing(tables[0].trained)
-    stem = f"attention-{re.sub(r'[^a-zA-Z0-9.]+', '-', tables[0].variant).strip('-.')}-{weights}"
-    paths = [results / "tables" / f"{stem}.csv"]
+    paths = [_csv_of(tables[0], results)]
+    stem = paths[0].stem
     store.replace(paths[0], as_csv(tables))
     for table in tables:
         if table.mean is None:

@@ -27,6 +27,7 @@ from .layout import (
     lean,
     left_out,
     measured,
+    megabytes,
     notes,
     obtained,
     printed,
@@ -60,6 +61,7 @@ def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None,
     legend = "\n".join(
         f'<li><span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>: {escape(meaning)}</li>' for v, meaning in meant
     )
+    ranks = " ".join(f"{told}." for told in (RANKS, *megabytes(table)))
     dagger = f" {DAGGER}; left out: {', '.join(left_out(cells))}." if left_out(cells) else ""
     dagger += f" {DOUBLE_DAGGER}: {'; '.join(told)}." if (told := disturbances(cells)) else ""
     titles = {c.id: c.title for c in table.columns}
@@ -75,7 +77,7 @@ def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None,
 {_table(table, cells, anchors)}
 </div>
 <p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed.
-{RANKS}.
+{ranks}
 Hover a figure for its reason{leads}.{escape(dagger)}</p>
 <ul class="legend summary">
 {legend}

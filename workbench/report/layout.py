@@ -32,6 +32,7 @@ DAGGER = "† the convention left operators of weight uncounted, so this figure 
 AUDIT = "Audit (§)"
 SECTION = "§ something speaks against the printed figure"
 RANKS = "Bold: the best of its scale; underlined: the second best. As found here; where nothing was, as printed"
+PRINTED_MB = "MB as papers and torch print it: 2**20 bytes, a MiB"
 DOUBLE_DAGGER = "‡ taken on a machine that was busy with something else or held its clocks down"
 
 
@@ -118,6 +119,11 @@ def difference(cell: Cell) -> str:
 def heading(column: Column) -> str:
     """A column's title with its printed unit."""
     return f"{column.title} ({column.unit})" if column.unit and column.unit != "dB" else column.title
+
+
+def megabytes(table: Table) -> list[str]:
+    """What an MB of a table is, where it has one: elsewhere it is 10**6 bytes."""
+    return [PRINTED_MB] if any(c.unit == "MB" and c.factor == 2**20 for c in table.columns) else []
 
 
 def left_out(cells: Sequence[Cell]) -> list[str]:

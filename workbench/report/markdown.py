@@ -22,6 +22,7 @@ from .layout import (
     lean,
     left_out,
     measured,
+    megabytes,
     notes,
     obtained,
     printed,
@@ -68,7 +69,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             shown += [marked(printed(cell), cell, column, True), *times.entries(column, cell, cells)]
         lines.append(_line(shown))
     lines += [line for told in times.said(table, cells) for line in ("", told)]
-    lines += ["", f"{RANKS}."]
+    lines += ["", " ".join(f"{told}." for told in (RANKS, *megabytes(table)))]
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
     for title, entries in (("Notes", notes(cells)), (AUDIT, doubts(cells)), ("Not measured", gaps(cells))):
         if entries:

@@ -20,12 +20,12 @@ Rows = Mapping[str, Mapping[str, Record]]
 STEPS: dict[str, tuple[tuple[float, str], ...]] = {
     "count": ((1e9, "G"), (1e6, "M"), (1e3, "K"), (1, "")),
     "seconds": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")),
-    "bytes": ((2**20, "MB"), (2**10, "KB"), (1, "B")),
+    "bytes": ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B")),
     "joules": ((1, "J"), (1e-3, "mJ")),
     "decibels": ((1, "dB"),),
     "fraction": ((1, ""),),
 }
-"""For a base unit those it is shown in, the largest first; MB as papers print it, which is 2**20 bytes."""
+"""For a base unit those it is shown in, the largest first."""
 
 ESTIMATES = {
     "roofline": "the least time by the data sheet of {device}: an estimate, nothing was timed",

@@ -13,7 +13,7 @@ from workbench import store
 from workbench.digits import left_open
 from workbench.judge import Cell
 from workbench.published import Figure, Table
-from workbench.spec import Record
+from workbench.spec import Record, UserError
 
 from . import looks
 from .labels import settle, settled
@@ -89,6 +89,14 @@ def keep(drawn: matplotlib.figure.Figure, stem: Path) -> list[Path]:
     for path, format in zip(paths, FORMATS, strict=True):
         store.replace(path, saved(drawn, format))
     return paths
+
+
+def check(path: Path, option: str) -> None:
+    """Refuse a picture that could not be written in the end, before anything is measured or drawn."""
+    if path.suffix.removeprefix(".") not in FORMATS:
+        known = " or ".join(f".{format}" for format in FORMATS)
+        raise UserError(f"{option} was given {path}; give a name that ends in {known}.")
+    store.check_file(path, option)
 
 
 def saved(drawn: matplotlib.figure.Figure, format: str) -> bytes:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import store
 from workbench.anatomy import BY, Anatomy, Part
-from workbench.spec import UserError
 
 from .labels import place
 from .plots import OKABE_ITO, STYLE, saved
@@ -19,7 +18,6 @@ from .plots import OKABE_ITO, STYLE, saved
 if TYPE_CHECKING:
     import matplotlib.figure
 
-SUFFIXES = (".png", ".svg")
 NAMED = 8
 """Most dots of a roofline that bear a name: the longest-running ones."""
 
@@ -106,14 +104,6 @@ def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure
 def write(anatomy: Anatomy, by: str | None, top: int, path: Path) -> None:
     """The picture as the file's suffix says; the same anatomy gives the same bytes."""
     store.replace(path, saved(draw(anatomy, by, top), path.suffix.removeprefix(".")), "--picture")
-
-
-def check(path: Path) -> None:
-    """Refuse a picture that cannot be written, before anything is walked."""
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"A picture cannot be written as {path.name!r}; known are names that end in .png or .svg.")
-    if not path.parent.is_dir():
-        raise UserError(f"Cannot write the picture {path}: there is no folder {path.parent}. Make it first.")
 
 
 def _object(part: Part) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ ALIKE = 140.0
 
 NAMED = 30
 """Most layers whose names fit at a matrix."""
+
+LONG, FLAT, ACROSS = 24, 6, 110
+"""Characters of a name from which it is cut to what differs; layers whose names then stand upright below a matrix, if
+there are more; characters of a title that fit above the picture."""
 
 
 def text(found: Shares) -> str:
@@ -172,10 +177,8 @@ def draw(found: Shares) -> matplotlib.figure.Figure:
         matrix, curve = canvas.subplots(1, 2, width_ratios=(1.25, 1))
         _matrix(canvas, matrix, found)
         _curve(curve, found)
-        canvas.suptitle(
-            f"{found.title}: attention maps shared, on {_counted(found)} of {found.crop}×{found.crop} LR pixels",
-            x=0.01, ha="left", fontsize=11,
-        )  # fmt: skip
+        title = f"{found.title}: attention maps shared, on {_counted(found)} of {found.crop}×{found.crop} LR pixels"
+        canvas.suptitle(textwrap.fill(title, ACROSS), x=0.01, ha="left", fontsize=11)
         return canvas
 
 
@@ -196,13 +199,28 @@ def _matrix(canvas: Any, panel: Any, found: Shares) -> None:
     panel.grid(False)
     step = -(-len(shown) // NAMED)
     ticks = list(range(0, len(shown), step))
-    panel.set_xticks(ticks, [shown[k].label for k in ticks], rotation=90, fontsize=7)
-    panel.set_yticks(ticks, [shown[k].label for k in ticks], fontsize=7)
+    names, of = brief([layer.label for layer in shown])
+    upright = len(ticks) > FLAT or any(len(name) > LONG // 2 for name in names)
+    panel.set_xticks(ticks, [names[k] for k in ticks], rotation=90 if upright else 0, fontsize=7)
+    panel.set_yticks(ticks, [names[k] for k in ticks], fontsize=7)
     panel.tick_params(length=2)
     panel.set_xlabel("layer that takes it")
     panel.set_ylabel("layer whose map is used")
-    panel.set_title("loss of each pair alone; white: not tried")
+    panel.set_title("loss of each pair alone; white: not tried" + (f"\nlayers {of}" if of else ""))
     canvas.colorbar(drawn, ax=panel, label="dB of PSNR lost; gains as 0", shrink=0.85)
+
+
+def brief(names: Sequence[str]) -> tuple[list[str], str]:
+    """Names as they fit beside a matrix, and what was cut: where one is long, the parts that all have in common."""
+    parts = [name.split(".") for name in names]
+    if max(map(len, names)) < LONG or len(names) < 2:
+        return list(names), ""
+    least = min(map(len, parts)) - 1  # a part of each is left
+    head = next((k for k in range(least) if len({p[k] for p in parts}) > 1), least)
+    least -= head
+    tail = next((k for k in range(least) if len({p[-1 - k] for p in parts}) > 1), least)
+    of = ".".join([*parts[0][:head], "*", *parts[0][len(parts[0]) - tail :]])
+    return [".".join(p[head : len(p) - tail]) for p in parts], of if head or tail else ""
 
 
 def _curve(panel: Any, found: Shares) -> None:
@@ -222,12 +240,15 @@ def _curve(panel: Any, found: Shares) -> None:
     panel.axhline(found.bound, color="#555555", linewidth=1, linestyle="--", label=f"bound, {found.bound:g} dB")
     if found.kept:
         told = "1 layer" if within == 2 else f"{within - 1} layers"
+        left = saved_share[within - 1] < max(saved_share) / 5  # there the axis is where the text would be
         panel.annotate(
-            told, (saved_share[within - 1], losses[within - 1]), xytext=(-6, 8),
-            textcoords="offset points", ha="right", fontsize=8,
+            told, (saved_share[within - 1], losses[within - 1]), xytext=(7, -9) if left else (-6, 8),
+            textcoords="offset points", ha="left" if left else "right", fontsize=8,
         )  # fmt: skip
     saved = "multiply-adds saved, % of the network at HR 1280×720"
     panel.set_xlabel("layers that share; what that saves is not known" if found.unsaved else saved)
+    if found.unsaved:
+        panel.xaxis.get_major_locator().set_params(integer=True)
     panel.set_ylabel("dB of PSNR lost")
     panel.set_title("plan: least change of the output first")
-    panel.legend(loc="upper left", bbox_to_anchor=(0, 0.93), fontsize=8)
+    panel.legend(loc="best", fontsize=8)

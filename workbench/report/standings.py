@@ -12,9 +12,12 @@ from html import escape
 from typing import Any
 
 from workbench.changes import KINDS, Change
+from workbench.here import disturbed
 from workbench.leaders import Board, Figure
-from workbench.spec import unknown
+from workbench.spec import Record, unknown
 
+from . import answers
+from .answers import figure
 from .frame import page
 from .latex import SPECIAL
 
@@ -177,6 +180,9 @@ FORMATS: dict[str, Callable[[Sequence[Board]], str]] = {
 }
 
 
+EXACT = 17
+"""Digits that tell any two numbers apart."""
+
 GONE = 10
 """Of what is only in the first, how many are named: another machine's store lacks all that is timed here."""
 
@@ -199,6 +205,10 @@ def changes(found: Sequence[Change], margin: float, rate: float) -> str:
             f"{tests} test{'s' if tests != 1 else ''} of times: where none changed by more than {margin:.0%}, at most "
             f"{rate:.0%} of diffs call any of them slower or faster (Welch on blocks of runs, Holm over all)."
         )
+    times = [r for c in found if c.p is not None for r in (c.before, c.after) if r]
+    if why := answers.disturbed(times):
+        number = sum(bool(disturbed(r)) for r in times)
+        lines.append(f"{why} {number} of {len(times)} times that were tested; what differs may be that.")
     return "\n".join(lines) + "\n"
 
 
@@ -210,11 +220,24 @@ def _on(change: Change) -> str:
 def _told(change: Change) -> str:
     a, b = change.before, change.after
     assert a is not None
-    figures = [f"{r.value:.12g}" if r.status == "ok" else f"{r.status} ({r.reason})" for r in (a, b) if r]
-    told = f"{' to '.join(figures)} {a.unit}{'' if b else ', only in the first'}"
+    told = f"{' to '.join(_figures([r for r in (a, b) if r]))} {a.unit}{'' if b else ', only in the first'}"
     if change.ratio is not None and change.ratio != 1:
-        told += f", {change.ratio - 1:+.1%}"
+        by = change.ratio - 1
+        told += f", {by:+.1%}" if abs(by) >= 0.0005 else f", {100 * by:+.1g}%"
     return f"{told}, p {change.p:.2g}" if change.p is not None else told
+
+
+def _figures(records: Sequence[Record]) -> list[str]:
+    """What records say, with digits that mean something; with more, where two that differ would read alike."""
+
+    def told(digits: int) -> list[str]:
+        return [
+            figure(r, digits) + ("‡" if disturbed(r) else "") if r.status == "ok" else f"{r.status} ({r.reason})"
+            for r in records
+        ]
+
+    alike = len({r.value for r in records if r.status == "ok"}) < 2
+    return next((t for t in map(told, range(4, EXACT)) if alike or len(set(t)) > 1), told(EXACT))
 
 
 def change_object(change: Change) -> dict[str, Any]:
@@ -231,6 +254,7 @@ def change_object(change: Change) -> dict[str, Any]:
         "after": b.value if b and b.status == "ok" else None,
         "ratio": change.ratio,
         "p": change.p,
+        "disturbed": [bool(r and r.status == "ok" and disturbed(r)) for r in (a, b)],
         "recorded": [a and a.recorded_at, b and b.recorded_at],
         "commits": [a and a.environment.get("commit"), b and b.environment.get("commit")],
     }

@@ -28,6 +28,7 @@ def check(out: Path) -> None:
     """Refuse a file that is no picture we can draw, before anything is computed."""
     if out.suffix.lower() not in SUFFIXES:
         raise UserError(f"-o was given {out}; give a file that ends in {' or '.join(SUFFIXES)}.")
+    store.check_file(out, "-o")
 
 
 def write(strip: Strip, out: Path) -> None:

@@ -16,7 +16,7 @@ from workbench import environment, lazily, ledger
 from workbench.spec import SCHEMA, Record, UserError
 from workbench.store.lines import identity, key, parse, to_json
 from workbench.store.places import MERGED, Folder, Place, Url, at, where
-from workbench.store.writing import Writer, check, check_results, replace
+from workbench.store.writing import Writer, check, check_file, check_results, replace
 
 if TYPE_CHECKING:
     import pandas
@@ -30,6 +30,7 @@ __all__ = [
     "Writer",
     "at",
     "check",
+    "check_file",
     "check_results",
     "default",
     "frame_to_json",

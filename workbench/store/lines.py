@@ -23,6 +23,10 @@ YEARS = range(2000, 2200)
 """In which a clock may have been: outside of them times cannot be told apart from rubbish, nor counted on from."""
 
 
+NEVER_BELOW_ZERO = {"count", "bytes", "seconds", "joules"}
+"""Units of which there cannot be less than none, whatever is measured."""
+
+
 def identity(variant: str, probe: str, version: int, conditions: Mapping[str, Any]) -> str:
     """What makes two records measurements of the same thing."""
     return json.dumps([variant, probe, version, conditions], sort_keys=True)
@@ -63,6 +67,8 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
         return f"{wrong[0]} is no text"
     if wrong := [t for t in texts if not fields[t].isprintable()]:
         return f"{wrong[0]} has characters that cannot be printed"
+    if wrong := [t for t in ("variant", "protocol", "probe", "machine") if not fields[t].strip()]:
+        return f"{wrong[0]} is empty"
     if why := _untimely(fields["recorded_at"]):
         return f"recorded_at {fields['recorded_at']!r} {why}"
     if not isinstance(fields["reason"], str | None):
@@ -79,6 +85,8 @@ def _invalid(fields: Mapping[str, Any]) -> str | None:
     values = fields["values"]
     if not isinstance(values, list) or not all(map(_is_finite, values)):
         return "values are not finite numbers"
+    if fields["unit"] in NEVER_BELOW_ZERO and (below := [v for v in values if v < 0]):
+        return f"values have {below[0]:.12g} {fields['unit']}, and there is no less than none"
     if (fields["status"] == "ok") != bool(values):
         return f"status is {fields['status']!r} with {len(values)} values"
     return None

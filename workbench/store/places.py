@@ -159,9 +159,7 @@ class Folder:
         """What killed processes have left there half written is removed."""
         self.where.mkdir(parents=True, exist_ok=True)
         drafts.bury(self.where)
-        probe = drafts.beside(self.where / "writable")
-        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
-        probe.unlink()
+        takes(self.where)
 
     def pen(self) -> Pen:
         return _File(self.where)
@@ -169,6 +167,13 @@ class Folder:
     def merge(self) -> int:
         """Each writer's lines are in one file already."""
         return 0
+
+
+def takes(folder: Path) -> None:
+    """See that a folder takes a file; an OSError says why it does not."""
+    probe = drafts.beside(folder / "writable")
+    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644))
+    probe.unlink()
 
 
 def _listed(entry: os.DirEntry[str]) -> Listed:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
 from workbench.spec import Record, UserError
 from workbench.store.lines import to_json
-from workbench.store.places import Folder, Pen, at, where
+from workbench.store.places import Folder, Pen, at, takes, where
 
 
 class Writer:
@@ -25,6 +26,7 @@ class Writer:
         self.folder = where(folder)
         self._place = at(folder)
         self._pen: Pen | None = None
+        self._checked = False
 
     def __enter__(self) -> Writer:
         return self
@@ -37,9 +39,12 @@ class Writer:
             self._pen = None
 
     def check(self) -> None:
-        """Fail now, before anything is measured, if records could not be written later."""
+        """Fail now, before anything is measured, if records could not be written later; seen once."""
+        if self._checked:
+            return
         try:
             self._place.check()
+            self._checked = True
         except OSError as error:
             raise self._refused(error) from None
 
@@ -81,10 +86,21 @@ def check_results(results: Path) -> None:
             raise unwritten(folder, error) from None
 
 
+def check_file(path: Path, option: str) -> None:
+    """Fail now, before anything is measured, if a result could not be written there later; no folder is made yet."""
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        takes(next(folder for folder in path.absolute().parents if folder.exists()))
+    except OSError as error:
+        raise unwritten(path, error, option) from None
+
+
 def replace(path: Path, content: str | bytes, option: str = "--results, or another file") -> None:
     """Write a result whole or not at all: under another name first, then moved to its place.
 
-    `option` is the one that names another place, for the sentence where this one takes nothing.
+    `option` is the one that names another place, for the sentence where this one takes nothing; empty where an
+    argument does.
     A full disk, a crash or Ctrl-C leave what was there before, never an empty file.
     """
     try:
@@ -101,4 +117,4 @@ def unwritten(path: Path, error: OSError, option: str = "--results, or another f
 def _mend(error: OSError, option: str) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "Free some space and run the same command again."
-    return f"Name a writable folder with {option}."
+    return f"Name a writable folder with {option}." if option else "Name a writable place for it."
