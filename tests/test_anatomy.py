@@ -74,6 +74,19 @@ def test_the_device_is_the_protocols_unless_another_is_named():
     assert anatomy.dissect("esc-fp-x4", "esc+h100", "rtx-3090").device is DEVICES["rtx-3090"]
 
 
+def test_parts_are_ordered_by_what_is_asked_for(tiny):
+    by_work = tiny.ordered("macs")
+    assert [p.name for p in tiny.operators] == [p.name for p in tiny.ordered("bytes").operators] == ["relu", "conv2d"]
+    assert [p.name for p in by_work.operators] == ["conv2d", "relu"]
+    assert by_work.modules[0].name == "0.0"
+    assert by_work.ordered("time") == tiny
+    assert "and 1 more, 0.0% of the multiply-adds" in report.text(by_work, "operator", 1)
+    assert "and 1 more, 25.6% of the bytes" in report.text(tiny.ordered("bytes"), "operator", 1)
+    (shares, _) = report.draw(by_work, "module", 3).axes
+    assert shares.get_title(loc="left") == "Shares of the 3 modules with the most multiply-adds"
+    assert report.as_object(by_work, "operator", 1)["operators"][0]["name"] == "conv2d"
+
+
 # --- text and JSON
 
 
@@ -82,7 +95,8 @@ def test_the_text_has_totals_and_aligned_tables(tiny):
     assert lines[:4] == [
         "tiny under esc on a toy, input 1 x 4 x 8 x 8",
         "4 calls that work, 1.02 K multiply-adds, 8.06 KiB moved, 0.34 operations per byte",
-        "at least 827.60 s, 0% of it launches; an estimate from peak rates, nothing was measured",
+        "at least 827.60 s, 0% of it launches, 100% in operators that memory bounds; an estimate from peak rates, "
+        "nothing was measured",
         "most memory alive: 4.50 KiB, after relu in 1.1.0",
     ]
     assert [line.split()[0] for line in lines if line.startswith(("module", "operator"))] == ["module", "operator"]
@@ -97,8 +111,8 @@ def test_rates_that_were_measured_give_no_bound():
     ours = apart(device=replace(TOY, name="cpu"))
     lines = report.text(ours, None, 3).splitlines()
     assert lines[2] == (
-        "about 827.60 s, 0% of it calls; an estimate and no bound, from rates that this CPU had just now beside "
-        "whatever else ran; the network itself was not timed"
+        "about 827.60 s, 0% of it calls, 100% in operators that memory bounds; an estimate and no bound, from rates "
+        "that this CPU had just now beside whatever else ran; the network itself was not timed"
     )
     assert [line for line in lines if "time ~" in line]
     assert not [line for line in lines if "at least" in line or ">=" in line]
@@ -215,6 +229,7 @@ MISTAKES = {
         ("esc-x4", "--by", "modul"),
         "No view of a trace 'modul'. Did you mean 'module'? Known: module, operator.",
     ),
+    "order": (("esc-x4", "--sort", "mac"), "No order of a trace 'mac'. Did you mean 'macs'? Known: time, macs, bytes."),
     "depth": (("esc-x4", "--depth", "0"), "--depth was given 0; modules are told apart by at least 1 name"),
     "top": (("esc-x4", "--top", "0"), "--top was given 0; at least 1 line can be shown."),
     "suffix": (

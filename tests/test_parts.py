@@ -16,6 +16,7 @@ from workbench.models.mambairv2 import MambaIRv2
 from workbench.models.parts import scan
 from workbench.models.parts import shift as shifting
 from workbench.models.parts.attention import MapPoint, attend
+from workbench.models.parts.cache import Kept
 from workbench.models.parts.concat import Growing, fuse
 from workbench.models.parts.order import by_category, take
 from workbench.models.parts.qkv import WINDOW, WindowAttention, WindowFrame
@@ -209,3 +210,31 @@ def test_masks_built_for_64x64_are_made_anew_on_the_host_at_any_other_size(
     with torch.inference_mode():
         model(torch.empty(1, 3, side, side, device="meta"))
     assert devices == ["cpu"] * made
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_what_is_kept_is_made_anew_however_its_parameter_is_written(mode: Any) -> None:
+    kept, made = Kept(), list[Tensor]()
+    with mode():
+        table = nn.Parameter(torch.ones(3)) if mode is torch.no_grad else torch.ones(3)
+
+        def double() -> Tensor:
+            return kept.get("bias", (table,), lambda: made.append(2 * table) or made[-1])  # type: ignore[func-returns-value]
+
+        assert double() is double()
+        table.data.mul_(3)  # as averages of weights are written: torch counts no version of it
+        assert double().tolist() == [6, 6, 6]
+        table.add_(1)
+        assert double().tolist() == [8, 8, 8]
+        assert double() is double()
+    assert len(made) == 3
+
+
+def test_a_network_that_ran_follows_weights_that_are_averaged_into_it() -> None:
+    x = torch.rand(1, 3, 16, 16)
+    with torch.no_grad():
+        lean, faithful = (models.create("asid-x2", forward=forward) for forward in ("lean", "faithful"))
+        lean(x)
+        for mine, other in zip(lean.parameters(), faithful.parameters(), strict=True):
+            mine.data.mul_(0).add_(other.data)
+        torch.testing.assert_close(lean(x), faithful(x), atol=1e-5, rtol=0)

@@ -1,7 +1,7 @@
 """Planned memory: nets small enough to follow by hand, the catalogue, and the column that ESC's Table 2 prints."""
 
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 
 import pytest
@@ -16,7 +16,7 @@ from workbench.allocator import MIB
 from workbench.models.parts.attention import MapPoint
 from workbench.probes import find as find_probe
 from workbench.probes import planned_memory
-from workbench.protocols import find
+from workbench.protocols import MODIFIERS, find
 from workbench.spec import Planning
 from workbench.tracing import traced
 
@@ -168,6 +168,11 @@ def test_a_record_says_what_occupies_the_peak():
         {"bytes": 16 * KIB, "shape": [64, 64], "dtype": "float32", "op": "", "module": "", "role": "parameter"},
     ]
     assert sum(h["bytes"] for h in details["largest"]) == reading.values[0]
+
+
+@pytest.mark.parametrize("term", [field.name for field in fields(Planning)])
+def test_every_term_is_switched_by_a_modifier_of_its_own(term):
+    assert [m.name for m in MODIFIERS.values() if m.part == "planning" and m.changes.keys() == {term}]
 
 
 def test_the_probe_reads_input_build_and_planning():

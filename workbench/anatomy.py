@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BY = ("module", "operator")
 
+ORDERS = {"time": "seconds", "macs": "multiply_adds", "bytes": "bytes"}
+"""What parts can be ordered by, and the field of a part that says it; the longest-running first if nobody asks."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -61,9 +64,9 @@ class Anatomy:
     """How many names of a module's path are kept."""
     total: Part
     modules: tuple[Part, ...]
-    """Longest first."""
+    """Largest first, by what `order` names."""
     operators: tuple[Part, ...]
-    """Longest first."""
+    """Likewise."""
     peak: int
     """Most bytes alive at once, parameters and input included."""
     peak_module: str
@@ -73,9 +76,19 @@ class Anatomy:
     host_bytes: int
     host_seconds: float
     """What they take at `devices.HOST_BANDWIDTH`; an estimate."""
+    order: str = "time"
+    """A name of `ORDERS`."""
 
     def parts(self, by: str) -> tuple[Part, ...]:
         return self.modules if by == "module" else self.operators
+
+    def ordered(self, order: str) -> Anatomy:
+        """The same with other parts first; those that are equal stay the longest-running first."""
+
+        def largest(parts: tuple[Part, ...]) -> tuple[Part, ...]:
+            return tuple(sorted(parts, key=lambda p: (-getattr(p, ORDERS[order]), -p.seconds)))
+
+        return replace(self, modules=largest(self.modules), operators=largest(self.operators), order=order)
 
     @property
     def host_bound(self) -> bool:
@@ -141,10 +154,12 @@ def restored(fields: Mapping[str, Any]) -> Anatomy:
     return Anatomy(**{**fields, **parts, **one})
 
 
-def check(by: str | None, top: int) -> None:
+def check(by: str | None, top: int, order: str = "time") -> None:
     """Refuse what cannot be shown, before anything is walked."""
     if by is not None and by not in BY:
         raise unknown("view of a trace", by, BY, "workbench trace --help")
+    if order not in ORDERS:
+        raise unknown("order of a trace", order, ORDERS, "workbench trace --help")
     if top < 1:
         raise UserError(f"--top was given {top}; at least 1 line can be shown.")
 

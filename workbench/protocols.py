@@ -137,6 +137,15 @@ MODIFIERS: dict[str, Modifier] = {
             "planning",
             {"flex_held": False, "log_sum_exp": False, "sdpa_padding": False},
         ),
+        Modifier("no-flex-held", "flex attention holds nothing of its first call", "planning", {"flex_held": False}),
+        Modifier("no-log-sum-exp", "fused attention writes its output only", "planning", {"log_sum_exp": False}),
+        Modifier("no-sdpa-padding", "SDPA's kernels take no copies and no maps", "planning", {"sdpa_padding": False}),
+        Modifier(
+            "conv-workspace",
+            "every convolution takes 32 MiB while it runs; an allowance, since cuDNN's choice is not known",
+            "planning",
+            {"convolution_workspace": 32 * 2**20},
+        ),
         *(Modifier(d.name, f"lower bounds for {d.title}", "bound", {"device": d.name}) for d in DEVICES.values()),
         Modifier(
             "tf32",

@@ -87,6 +87,7 @@ def trace(
     by: Annotated[str | None, typer.Option("--by", help="module or operator [both].")] = None,
     depth: Annotated[int, typer.Option("--depth", help="Names of a module's path that are kept.")] = 2,
     top: Annotated[int, typer.Option("--top", help="How many modules and operators are shown.")] = 10,
+    sort: Annotated[str, typer.Option("--sort", help="What is largest comes first: time, macs or bytes.")] = "time",
     picture: Picture = None,
     scale: Scale = None,
     arg: Arguments = None,
@@ -97,13 +98,13 @@ def trace(
     from workbench import anatomy
     from workbench.report import plots
 
-    anatomy.check(by, top)
+    anatomy.check(by, top, sort)
     if picture:
         plots.check(picture, "--picture")
         picture = picture.absolute()
     beside = asked([name], scale, arg, timeout)
     (chosen,) = networks([name], beside)
-    told = carried([chosen], beside, _traced, chosen, protocol, device, depth, by, top, picture)
+    told = carried([chosen], beside, _traced, chosen, protocol, device, depth, by, top, sort, picture)
     if as_json:
         print_json(told["object"])
     else:
@@ -119,13 +120,14 @@ def _traced(
     depth: int,
     by: str | None,
     top: int,
+    sort: str,
     picture: Path | None,
 ) -> dict[str, Any]:
     """A network taken apart, in words and as JSON has it; drawn, where that was asked for."""
     from workbench import anatomy
     from workbench.report import roofline
 
-    found = anatomy.dissect(chosen, protocol, device, depth)
+    found = anatomy.dissect(chosen, protocol, device, depth).ordered(sort)
     if picture:
         roofline.write(found, by, top, picture)
     return {"object": roofline.as_object(found, by, top), "text": roofline.text(found, by, top)}

@@ -10,13 +10,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import store
-from workbench.anatomy import BY, Anatomy, Part
+from workbench.anatomy import BY, ORDERS, Anatomy, Part
 
 from .labels import place
 from .plots import OKABE_ITO, STYLE, saved
 
 if TYPE_CHECKING:
     import matplotlib.figure
+
+FIRST = {
+    "time": ("longest-running {kind}s", "the time"),
+    "macs": ("{kind}s with the most multiply-adds", "the multiply-adds"),
+    "bytes": ("{kind}s that move the most bytes", "the bytes"),
+}
+"""By the order of an anatomy: what its first parts are, and what the others have a share of."""
 
 NAMED = 8
 """Most dots of a roofline that bear a name: the longest-running ones."""
@@ -26,7 +33,7 @@ SEEN = 1e-2
 
 
 def text(anatomy: Anatomy, by: str | None, top: int) -> str:
-    """Totals, and the longest-running parts as aligned tables."""
+    """Totals, and the largest parts as aligned tables."""
     lines = totals(anatomy)
     for kind in BY if by is None else (by,):
         lines += ["", *_table(kind, anatomy, top)]
@@ -57,15 +64,15 @@ def totals(anatomy: Anatomy) -> list[str]:
 def _takes(anatomy: Anatomy) -> str:
     """The time, and what kind of figure it is: of a data sheet's rates a lower bound, of measured ones none."""
     launches = anatomy.device.launch * anatomy.total.calls / (anatomy.total.seconds or 1)
+    parts = f"{launches:.0%} of it {'calls' if anatomy.device.measured else 'launches'}"
+    if anatomy.total.seconds:
+        parts += f", {1 - anatomy.total.compute_bound:.0%} in operators that memory bounds"
     if anatomy.device.measured:
         return (
-            f"about {_time(anatomy.total.seconds)}, {launches:.0%} of it calls; an estimate and no bound, from rates "
+            f"about {_time(anatomy.total.seconds)}, {parts}; an estimate and no bound, from rates "
             "that this CPU had just now beside whatever else ran; the network itself was not timed"
         )
-    return (
-        f"at least {_time(anatomy.total.seconds)}, {launches:.0%} of it launches; an estimate from peak rates, nothing "
-        "was measured"
-    )
+    return f"at least {_time(anatomy.total.seconds)}, {parts}; an estimate from peak rates, nothing was measured"
 
 
 def as_object(anatomy: Anatomy, by: str | None, top: int) -> dict[str, Any]:
@@ -111,18 +118,17 @@ def _object(part: Part) -> dict[str, Any]:
 
 
 def _table(kind: str, anatomy: Anatomy, top: int) -> list[str]:
-    parts = anatomy.parts(kind)
     table = rows(kind, anatomy, top)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
     for name, *figures, bound in table:
         aligned = [f.rjust(w) for f, w in zip(figures, widths[1:-1], strict=True)]
         lines.append("  ".join([name.ljust(widths[0]), *aligned, bound]))
-    return lines + rest(parts, anatomy.total, top)
+    return lines + rest(kind, anatomy, top)
 
 
 def rows(kind: str, anatomy: Anatomy, top: int) -> list[tuple[str, ...]]:
-    """The longest-running parts as texts, a heading first."""
+    """The largest parts as texts, a heading first."""
     parts, total = anatomy.parts(kind), anatomy.total
     takes = "time ~" if anatomy.device.measured else "time >="
     return [
@@ -144,10 +150,11 @@ def rows(kind: str, anatomy: Anatomy, top: int) -> list[tuple[str, ...]]:
     ]
 
 
-def rest(parts: Sequence[Part], total: Part, top: int) -> list[str]:
+def rest(kind: str, anatomy: Anatomy, top: int) -> list[str]:
     """A line on those that are not shown, if there are any."""
-    share = _share(sum(p.seconds for p in parts[top:]), total.seconds)
-    return [f"and {len(parts) - top} more, {share} of the time"] if len(parts) > top else []
+    left, field = anatomy.parts(kind)[top:], ORDERS[anatomy.order]
+    share = _share(sum(getattr(p, field) for p in left), getattr(anatomy.total, field))
+    return [f"and {len(left)} more, {share} of {FIRST[anatomy.order][1]}"] if left else []
 
 
 def _bars(panel: Any, shown: Sequence[Part], anatomy: Anatomy, kind: str) -> None:
@@ -166,14 +173,15 @@ def _bars(panel: Any, shown: Sequence[Part], anatomy: Anatomy, kind: str) -> Non
     panel.tick_params(axis="y", length=0)
     panel.grid(visible=False, axis="y")
     panel.set_xlabel("% of the network")
-    panel.set_title(f"Shares of the {len(shown)} longest-running {kind}s" if len(shown) > 1 else f"Share of its {kind}")
+    first = FIRST[anatomy.order][0].format(kind=kind)
+    panel.set_title(f"Shares of the {len(shown)} {first}" if len(shown) > 1 else f"Share of its {kind}")
     panel.legend(loc="lower right", fontsize=8)
 
 
 def _roofline(panel: Any, anatomy: Anatomy) -> None:
     """Log-log: each operator at its intensity and the rate it attains at most; area is time."""
     device, roof = anatomy.device, anatomy.roof
-    dots = [p for p in anatomy.operators if p.operations and p.seconds >= SEEN * anatomy.total.seconds]
+    dots = [p for p in anatomy.ordered("time").operators if p.operations and p.seconds >= SEEN * anatomy.total.seconds]
     ridge = roof / device.bandwidth
     low = min([0.05, *(p.intensity / 2 for p in dots)])
     high = max([8 * ridge, *(2 * p.intensity for p in dots)])

@@ -15,7 +15,7 @@ from .plots import saved
 def parts(anatomy: Anatomy, by: str, top: int) -> str:
     """The longest-running modules or operators, and how much is left out."""
     head, *body = roofline.rows(by, anatomy, top)
-    return plain(head, body, roofline.rest(anatomy.parts(by), anatomy.total, top))
+    return plain(head, body, roofline.rest(by, anatomy, top))
 
 
 def anatomy(found: Anatomy, top: int) -> str:

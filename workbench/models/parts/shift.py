@@ -112,7 +112,7 @@ class Block(nn.Module):
         def numbers() -> Tensor:
             return like_stored(rows, columns, stored, mask.device).repeat(batch)
 
-        at = self.kept.get((batch, height, width), (mask,), numbers)
+        at = self.kept.get((batch, height, width, mask.device), (), numbers)  # whatever the mask holds
         return mask[at[slab]]
 
 
