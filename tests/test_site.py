@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import browser
 import pytest
 
-from workbench import judge, papers, report, store
+from workbench import judge, known, papers, report, store
 from workbench.published import Row
 from workbench.report import frame, html
 from workbench.report.site import pictures, raw
@@ -85,12 +85,12 @@ def site(make_record, tmp_path_factory):
         make_record("esc-fp-x4", "macs", status="failed", reason=f"Error: {STRANGE}"),
         make_record("esc-x2", "latency", "cpu", values=tuple(0.5 + 0.001 * i for i in range(30))),
     )
-    known = store.Contents(records, ()).newest()
+    newest = store.Contents(records, ()).newest()
     folder = tmp_path_factory.mktemp("results")
     (folder / "figures").mkdir()
     (folder / "figures" / "of-another-study.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8) + bytes([0, 0, 0, 9] * 2))
-    judged = [(t, judge.judge(t, known)) for t in (table, papers.TABLES["esc-table7"])]
-    written = report.write(judged, known, folder)
+    judged = [(t, judge.judge(t, newest)) for t in (table, papers.TABLES["esc-table7"])]
+    written = report.write(judged, newest, folder)
     return folder / "report", judged[0][1], written
 
 
@@ -160,10 +160,10 @@ def test_a_figure_that_a_search_found_leads_to_the_search(site, make_record):
     own, search = make_record(values=(10,)), make_record(probe="params-search", values=(10, 12))
     failed = make_record(status="failed", reason="x")
     cell = replace(cell, records=(own, search, failed))
-    assert html.source(cell, 0.010, 1e3) is own
-    assert html.source(cell, 0.012, 1e3) is search
-    assert html.source(cell, 0.013, 1e3) is None
-    assert html.source(cell, None, 1e3) is failed
+    assert known.giving(cell.records, 0.010, 1e3) is own
+    assert known.giving(cell.records, 0.012, 1e3) is search
+    assert known.giving(cell.records, 0.013, 1e3) is None
+    assert known.giving(cell.records, None, 1e3) is failed
 
 
 def test_a_record_is_shown_with_protocol_machine_commit_and_samples(pages):
@@ -310,9 +310,9 @@ def test_columns_sort_by_number_or_by_name_and_come_back(site, chromium):
         (none, printed), (up, rising), (down, falling), (last, again) = chromium.evaluate(COLUMN % (at, at))
         assert (none, up, down, last) == (None, "ascending", "descending", None)
         assert printed == again
-        known = [t for t in printed if t[-1] != "–"]
-        assert len({key(t) for t in known}) > 2
-        assert [key(t) for t in rising[: len(known)]] == sorted(map(key, known))
-        assert [key(t) for t in falling[: len(known)]] == sorted(map(key, known), reverse=True)
-        assert {t[-1] for t in (rising + falling)[len(known) : len(printed)]} <= {"–"}  # what is missing comes last
+        told = [t for t in printed if t[-1] != "–"]
+        assert len({key(t) for t in told}) > 2
+        assert [key(t) for t in rising[: len(told)]] == sorted(map(key, told))
+        assert [key(t) for t in falling[: len(told)]] == sorted(map(key, told), reverse=True)
+        assert {t[-1] for t in (rising + falling)[len(told) : len(printed)]} <= {"–"}  # what is missing comes last
     assert chromium.complaints() == []

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from workbench import known
 from workbench.judge import VERDICTS, Cell, counts, summary
 from workbench.published import Column, Table
 from workbench.spec import Record
@@ -114,7 +115,7 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
     head = '<th data-sort="text">Method</th><th>Scale</th>'
 
     def linked(text: str, cell: Cell, value: float | None) -> str:
-        record = None if anchors is None else source(cell, value, factors[cell.column])
+        record = None if anchors is None else known.giving(cell.records, value, factors[cell.column])
         return escape(text) if anchors is None or record is None else f'<a href="{anchors(record)}">{escape(text)}</a>'
 
     beside = {c.id: obtained(c, cells) for c in pairs}
@@ -175,15 +176,6 @@ def _beside(column: Column, cell: Cell, cells: Sequence[Cell], linked: Callable[
 def value(cell: Cell) -> float | None:
     """What a cell's measured or estimated figure is."""
     return cell.estimate if cell.measured is None else cell.measured
-
-
-def source(cell: Cell, value: float | None, factor: float) -> Record | None:
-    """The record that gives a cell's figure: as its value, or as one of a search; of a failure, the one that failed."""
-    if value is None:
-        return next((r for r in cell.records if r.status != "ok"), None)
-    known = [r for r in cell.records if r.status == "ok"]
-    exact = [r for r in known if r.value / factor == value]
-    return next(iter([*exact, *(r for r in known if any(v / factor == value for v in r.values))]), None)
 
 
 def _once(cell: Cell) -> str:
