@@ -11,8 +11,8 @@ import pytest
 
 from workbench import judge, known, papers, report, store
 from workbench.published import Row
-from workbench.report import frame, html
-from workbench.report.site import pictures, raw
+from workbench.report import frame, html, raw
+from workbench.report.site import pictures
 
 TABLE = papers.TABLES["esc-table2"]
 STRANGE = "<script>alert(1)</script>"
@@ -122,6 +122,14 @@ def test_the_test_above_would_see_one_that_does_not(tmp_path):
     assert astray(tmp_path) == []
 
 
+def test_in_a_cell_bold_is_the_best_and_nothing_else():
+    style = frame.page("", "").partition("</style>")[0] + html.COLOURS
+    heavy = re.findall(r"([^{}]*)\{[^{}]*font-weight: (?:6|7|bold)", style)
+    assert heavy
+    verdicts = [rule for rule in ", ".join(heavy).split(",") if re.search("differs|contradicted|suspect", rule)]
+    assert all(rule.strip().startswith("span.") for rule in verdicts)
+
+
 def test_styles_fetch_nothing():
     assert not re.search(r"@import|url\(|https?:", frame.page("", "").partition("</style>")[0])
 
@@ -147,12 +155,22 @@ def test_each_figure_leads_to_the_record_that_gives_it(site, pages):
     folder, cells, _ = site
     text = (folder / "esc-table2.html").read_text()
     for shown, unit in (("591.98", 1e9), ("946.7", 1e3), ("831.5", 2**20)):
-        name = re.search(rf'<a href="records\.html#(\w+)">{re.escape(shown)}</a>', text)[1]
+        name = re.search(rf'<a href="records\.html#(\w+)">(?:<[bu]>)?{re.escape(shown)}</', text)[1]
         record = next(r for c in cells for r in c.records if raw.anchor(r) == name)
         assert abs(record.value / unit - float(shown)) <= 0.05
         assert name in pages["records.html"].anchors
     failed = next(r for c in cells for r in c.records if r.status == "failed")
     assert f'<a href="{raw.link(failed)}">–</a>' in text
+
+
+def test_a_table_that_is_sent_alone_has_its_records_with_it(site):
+    table, cells = TABLE, site[1]
+    page = Page(html.render(table, cells))
+    leads = [r for r in page.references if r.startswith("#r")]
+    assert leads
+    assert {lead[1:] for lead in leads} == {a for a in page.anchors if re.fullmatch(r"r[0-9a-f]{12}", a)}
+    assert len(page.anchors) == len(set(page.anchors))
+    assert "0123456789ab, with changes that were not committed" in page.text
 
 
 def test_a_figure_that_a_search_found_leads_to_the_search(site, make_record):

@@ -11,7 +11,7 @@ from workbench.judge import VERDICTS, Cell, counts, summary
 from workbench.published import Column, Table
 from workbench.spec import Record
 
-from . import times
+from . import raw, times
 from .frame import page
 from .layout import (
     AUDIT,
@@ -43,7 +43,7 @@ COLOURS = """
 @media (prefers-color-scheme: dark) { :root { --dim: #9a9a9a; --ok: #5cc9a0; --near: #e0bf4a; --off: #ff8a80; } }
 td.printed, th.printed { color: var(--dim); }
 .reproduced { color: var(--ok); } .explained, .planned { color: var(--near); }
-.differs, .contradicted, .suspect { color: var(--off); font-weight: 600; }
+.differs, .contradicted, .suspect { color: var(--off); }
 """
 
 Anchors = Callable[[Record], str]
@@ -51,8 +51,17 @@ Anchors = Callable[[Record], str]
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
-    """The page of one table."""
-    return page(f"{table.source}: {table.title}", section(table, cells))
+    """The page of one table, which can be sent alone: every figure leads down to its record."""
+    linked = dict[str, Record]()
+
+    def below(record: Record) -> str:
+        name = raw.anchor(record)
+        linked[name] = record
+        return f"#{name}"
+
+    content = section(table, cells, below)
+    behind = f"<h1>Records behind the figures</h1>\n{raw.articles(linked)}" if linked else ""
+    return page(f"{table.source}: {table.title}", content + behind)
 
 
 def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None, below: str = "") -> str:
@@ -116,7 +125,7 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
 
     def linked(text: str, cell: Cell, value: float | None) -> str:
         record = None if anchors is None else known.giving(cell.records, value, factors[cell.column])
-        return escape(text) if anchors is None or record is None else f'<a href="{anchors(record)}">{escape(text)}</a>'
+        return text if anchors is None or record is None else f'<a href="{anchors(record)}">{text}</a>'
 
     beside = {c.id: obtained(c, cells) for c in pairs}
     for column in pairs:
@@ -143,9 +152,9 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
             shown.append(
                 f'<td class="printed">{marked(escape(printed(cell)), cell, column, True)}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
-                f"{mark}{marked(linked(_once(cell), cell, value(cell)), cell, column, False)}</td>"
+                f"{mark}{linked(marked(escape(_once(cell)), cell, column, False), cell, value(cell))}</td>"
                 f"<td>{escape(difference(cell))}</td>"
-                + (f"<td>{linked(lean(cell), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
+                + (f"<td>{linked(escape(lean(cell)), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
                 + _beside(column, cell, cells, linked)
             )
         for column in plain:
@@ -168,7 +177,7 @@ def _beside(column: Column, cell: Cell, cells: Sequence[Cell], linked: Callable[
     shown = times.entries(column, cell, cells)
     if cell.here and shown:
         told_here, *ratios = shown
-        own = f"<td{told}>{linked(told_here, cell, cell.here.value)}</td>"
+        own = f"<td{told}>{linked(escape(told_here), cell, cell.here.value)}</td>"
         return own + "".join(f"<td{told}>{escape(entry)}</td>" for entry in ratios)
     return "".join(f"<td{told}>{escape(entry)}</td>" for entry in shown)
 

@@ -14,11 +14,11 @@ from workbench import claims, papers, store
 from workbench.claims import Judged
 from workbench.judge import Cell
 from workbench.published import Table
-from workbench.report import html, sentences, speeds
+from workbench.report import html, raw, sentences, speeds
 from workbench.report.frame import Link, page
 from workbench.spec import Record
 
-from . import doubts, front, pictures, raw
+from . import doubts, front, pictures
 
 FORMATS = {"md": "Markdown", "csv": "CSV", "tex": "LaTeX"}
 """What a table is offered as, beside its page."""
