@@ -25,9 +25,9 @@ LAYERS = (
     {"execute", "judge", "anatomy", "crops", "pictures", "reservations"},
     {"sweep", "forecast", "claims", "curves", "made", "review", "grids"},
     {"report", "progress", "comparison", "plans", "cluster"},
-    {"detective", "doctor", "api"},
+    {"detective", "doctor"},
     {"composing"},
-    {"reproduce"},
+    {"reproduce", "api"},
     {"cli"},
     {"__main__"},
 )
