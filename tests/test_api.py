@@ -347,6 +347,12 @@ def test_a_row_of_a_network_that_is_here_only_stands_in_a_published_table(tmp_pa
     assert "<td>Ours</td>" in frame._repr_html_()
     assert re.search(r"<b>[\d.]+</b>", frame._repr_html_().partition("<td>Ours</td>")[2])  # the least of all
     assert not (tmp_path / "records").exists()
+    unmeasured = wb.table("esc-table2", add={"Ours": Tiny()}, only=2, columns="latency").query("method == 'Ours'")
+    assert unmeasured["why"].item() == (
+        "needs a CUDA GPU, and is not stored: wb.measure(model, 'latency', protocol='esc')"
+    )
+    with pytest.raises(wb.UserError, match="only was given 'x4'; give a scale such as 4"):
+        wb.table("esc-table2", only="x4")
     with pytest.raises(wb.UserError, match="is of x2, which only leaves out"):
         wb.table("esc-table2", add=Tiny(), only=4)
     with pytest.raises(wb.UserError, match="Did you mean"):

@@ -152,7 +152,7 @@ def table(
         place, folder = asked.table(name), asked.folder(records)
         added = {} if add is None else asked.networks(add, scale)
         words = [[word] if isinstance(word, str) else list(word) for word in (drop, columns)]
-        scales = [only] if isinstance(only, int) else list(only)
+        scales = asked.scales(only)
         if not (added or scales or any(words)):
             return frames.published(place, folder)
         return frames.changed(place, added, words[0], scales, words[1], asked.Store.of(records, None, None, False))

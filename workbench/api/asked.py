@@ -51,6 +51,14 @@ def table(name: object) -> str:
     return name
 
 
+def scales(only: object) -> list[int]:
+    """The scales that are to be shown, of one or of several whole numbers."""
+    found = list(only) if isinstance(only, Iterable) and not isinstance(only, str) else [only]
+    if strange := [one for one in found if isinstance(one, bool) or not isinstance(one, int)]:
+        raise UserError(f"only was given {strange[0]!r}; give a scale such as 4, or several: only=[2, 4].")
+    return found
+
+
 def _path(given: str | Path, what: str) -> Path:
     if not isinstance(given, str | Path) or not str(given):
         raise UserError(f"{what} was given {given!r}; name a folder, or leave {what} out for the default.")
