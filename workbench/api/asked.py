@@ -53,9 +53,11 @@ def table(name: object) -> str:
 
 def scales(only: object) -> list[int]:
     """The scales that are to be shown, of one or of several whole numbers."""
-    found = list(only) if isinstance(only, Iterable) and not isinstance(only, str) else [only]
-    if strange := [one for one in found if isinstance(one, bool) or not isinstance(one, int)]:
-        raise UserError(f"only was given {strange[0]!r}; give a scale such as 4, or several: only=[2, 4].")
+    found = list[int]()
+    for one in only if isinstance(only, Iterable) and not isinstance(only, str) else [only]:
+        if isinstance(one, bool) or not isinstance(one, int):
+            raise UserError(f"only was given {one!r}; give a scale such as 4, or several: only=[2, 4].")
+        found.append(one)
     return found
 
 
