@@ -45,11 +45,35 @@ def test_figures_have_the_digits_that_mean_something(make_record, fields, words)
     assert told(make_record(**fields)) == words
 
 
-def test_the_mark_is_explained_once(make_record):
-    assert report.disturbed([make_record(details=STEADY)]) == ""
+def test_the_marks_are_explained_once(make_record):
+    assert report.remarks([make_record(details=STEADY)]) == []
     marked = [make_record(details=WHY), make_record("esc-x2", details=WHY)]
-    assert report.disturbed(marked) == (
+    assert report.remarks(marked) == [
         "‡ taken on a machine that was busy with something else or held its clocks down: others kept 1.6 of 2 cores "
         "busy, of which this was to have 1."
+    ]
+    assert report.remarks([make_record(status="failed", reason="so", details=WHY)]) == []
+
+
+def test_a_count_that_leaves_weight_out_is_marked(make_record):
+    record = make_record(probe="macs", values=(7,), details={"uncounted_heavy": ["conv2d", "bmm"]})
+    assert told(record) == "7†"
+    assert report.remarks([record, record]) == [
+        "† the convention left operators of weight uncounted, so this figure is incomplete; left out: conv2d, bmm."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("how", "mark", "words"),
+    [
+        ("meta", "", None),
+        ("fake", " (on fake tensors)", "counted on fake tensors"),
+        ("real+extrapolated", " (extrapolated)", "counted on real tensors, extrapolated"),
+    ],
+)
+def test_a_count_says_on_which_tensors_it_was_made(make_record, how, mark, words):
+    record = make_record(details={"how": how, "why": {"meta": "no data"}})
+    assert told(record) == f"967,500{mark}"
+    assert report.remarks([record]) == (
+        [f"params of esc-x4: {words}: on meta tensors it said: no data"] if words else []
     )
-    assert report.disturbed([make_record(status="failed", reason="so", details=WHY)]) == ""

@@ -5,6 +5,7 @@ import importlib
 import json
 import pkgutil
 import random
+import re
 
 import numpy as np
 import pandas
@@ -335,6 +336,27 @@ def test_a_table_is_its_cells_and_the_page_that_was_printed(example):
     assert {"method", "printed", "measured", "verdict"} <= set(frame)
     assert set(frame["verdict"]) >= {"reproduced", "not measured"}
     assert "<table" in frame._repr_html_()
+
+
+def test_a_row_of_a_network_that_is_here_only_stands_in_a_published_table(tmp_path):
+    frame = wb.table("esc-table2", add={"Ours": Tiny()}, drop="rdn,rcan".split(","), only=2, columns="params",
+                     records=tmp_path / "records")  # fmt: skip
+    ours = frame.query("method == 'Ours'")
+    assert (ours["measured"].item(), ours["scale"].item(), len(frame)) == (PARAMS / 1e3, 2, 13)
+    assert set(frame["column"]) == {"params_k"}
+    assert "<td>Ours</td>" in frame._repr_html_()
+    assert re.search(r"<b>[\d.]+</b>", frame._repr_html_().partition("<td>Ours</td>")[2])  # the least of all
+    assert not (tmp_path / "records").exists()
+    unmeasured = wb.table("esc-table2", add={"Ours": Tiny()}, only=2, columns="latency").query("method == 'Ours'")
+    assert unmeasured["why"].item() == (
+        "needs a CUDA GPU, and is not stored: wb.measure(model, 'latency', protocol='esc')"
+    )
+    with pytest.raises(wb.UserError, match="only was given 'x4'; give a scale such as 4"):
+        wb.table("esc-table2", only="x4")
+    with pytest.raises(wb.UserError, match="is of x2, which only leaves out"):
+        wb.table("esc-table2", add=Tiny(), only=4)
+    with pytest.raises(wb.UserError, match="Did you mean"):
+        wb.table("esc-table2", drop="RCAM")
 
 
 def test_what_is_no_table_and_what_is_several_networks_have_their_sentence():

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from workbench import claims, models, papers, protocols, store
+from workbench import claims, environment, models, papers, protocols, store
 from workbench.published import Claim, Column, Row, Side, Table
 from workbench.report import sentences
 
@@ -36,6 +36,11 @@ def known(make_record, **values):
     return store.Contents(
         tuple(make_record(name.replace("_", "-"), "params", values=(v,)) for name, v in values.items()), ()
     ).newest()
+
+
+def here(record):
+    """A timed record as one of this machine."""
+    return replace(record, conditions=record.conditions | {"machine": environment.machine()})
 
 
 @pytest.mark.parametrize(
@@ -101,11 +106,59 @@ def test_a_least_is_below_what_strangers_print_too(table, make_record):
     seen = known(make_record, rfdn_x4=433_448, imdn_x4=2_000_000)
     one = claims.judge_claim(least, seen)
     assert one.verdict == "reproduced"
-    assert one.why.endswith("; the least of 2 others has 900 K (Stranger)")
+    assert one.why.endswith("; the least of 2 others has 900 K (Stranger, as printed)")
     worse = claims.judge_claim(least, known(make_record, rfdn_x4=433_448, imdn_x4=400_000))
     assert (worse.verdict, worse.found) == ("differs", pytest.approx(400 / 433.448))
     spared = claims.judge_claim(replace(least, apart=("B",)), known(make_record, rfdn_x4=433_448, imdn_x4=400_000))
     assert spared.verdict == "reproduced"
+
+
+def test_a_least_is_below_what_every_table_has(table, make_record, monkeypatch):
+    rows = (
+        Row("Far", 4, None, {"k": "400"}),
+        Row("B", 4, None, {"k": "1"}),
+        Row("Far", 2, None, {"k": "2"}),
+    )
+    monkeypatch.setitem(papers.TABLES, "other", replace(table, id="other", rows=rows))
+    one = claims.judge_claim(claim("least", "1", Side("rfdn-x4", "k")), known(make_record, rfdn_x4=300_000))
+    assert one.found == pytest.approx(400 / 300)  # of one method the table of the claim goes before another one
+    assert one.why.endswith("; the least of 3 others has 400 K (Far, as printed)")
+
+
+def test_a_claim_names_its_records_and_their_machines(table, make_record):
+    seen = known(make_record, rfdn_x4=433_448, imdn_x4=715_176)
+    ratio = claim("ratio", "1.65", Side("imdn-x4", "k"), Side("rfdn-x4", "k"))
+    one = claims.judge_claim(ratio, seen)
+    assert [r.variant for r in one.records] == ["imdn-x4", "rfdn-x4"]
+    shown = sentences.as_object(one)
+    assert [(r["variant"], r["probe"], r["protocol"]) for r in shown["records"]] == [
+        ("imdn-x4", "params", "esc"),
+        ("rfdn-x4", "params", "esc"),
+    ]
+    assert (shown["device"], shown["interval"]) == (one.records[0].machine, None)
+    told = sentences.text([one])
+    assert f"    by: params of imdn-x4 under esc, {one.records[0].recorded_at[:10]}, {one.records[0].machine}; " in told
+    shown = sentences.as_object(claims.judge_claim(ratio, {}))
+    assert (shown["records"], shown["device"]) == ([], None)
+
+
+def test_a_ratio_of_times_has_an_interval_and_is_judged_by_it(table, make_record):
+    base = make_record("rfdn-x4", "latency", values=(0.010, 0.0101, 0.0099, 0.010) * 5)
+    slow = make_record("imdn-x4", "latency", values=(0.0375, 0.0380, 0.0370, 0.0376) * 5)
+    seen = store.Contents(tuple(here(r) for r in (base, slow)), ()).newest()
+    ratio = claim("ratio", "3.7", Side("imdn-x4", "ms"), Side("rfdn-x4", "ms"))
+    one = claims.judge_claim(ratio, seen)
+    low, high = one.interval
+    assert low < one.found < high
+    assert (one.verdict, one.estimated) == ("reproduced", False)  # 3.76 rounds to 3.8, and is within the tolerance
+    assert claims.judge_claim(replace(ratio, printed="4.9"), seen).verdict == "differs"
+    assert f" [{low:.3g}, {high:.3g}]; " in sentences.found(one)
+    assert sentences.as_object(one)["interval"] == (low, high)
+    exact = replace(SPEED, tolerance=0.0)
+    papers.TABLES["made"] = replace(table, columns=(exact, SIZE, MEMORY))
+    held = f"{high:.3f}"  # only the interval holds it
+    assert claims.judge_claim(replace(ratio, printed=held), seen).verdict == "reproduced"
+    assert claims.judge_claim(replace(ratio, printed=f"{high + 0.1:.3f}"), seen).verdict == "differs"
 
 
 def test_more_is_more_by_whatever_factor(table, make_record):

@@ -26,9 +26,9 @@ LAYERS = (
     {"sweep", "forecast", "claims", "curves", "made", "review", "grids"},
     {"rounds"},
     {"report", "progress", "comparison", "plans", "cluster"},
-    {"detective", "doctor", "api"},
+    {"detective", "doctor"},
     {"composing"},
-    {"reproduce"},
+    {"reproduce", "api"},
     {"cli"},
     {"__main__"},
 )

@@ -100,7 +100,7 @@ def test_names_from_elsewhere_are_text_in_every_format(timed, format):
 
 
 def test_the_site_s_page_of_records_shows_them_as_text(timed):
-    from workbench.report.site import raw
+    from workbench.report import raw
 
     shown = raw.content([timed(EVIL, [1.0] * 9, machine=EVIL, details={"a": EVIL})])
     assert "<script" not in shown

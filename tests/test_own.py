@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -311,7 +312,7 @@ def test_a_side_is_congruent_and_never_tiny():
 # --- what it does to its process
 
 
-def test_what_is_switched_for_the_whole_process_is_told_and_put_back(here):
+def test_what_is_switched_for_the_whole_process_is_told_and_put_back(here, capsys):
     add(here, """
 torch.set_default_dtype(torch.float64)
 torch.backends.cudnn.benchmark = True
@@ -325,6 +326,12 @@ class Rude(Net):
         return super().forward(x)
 """)  # fmt: skip
     seen = find("./net.py:Rude", 2).source.seen
+    assert re.sub(r", threads \d to 2", "", capsys.readouterr().err).splitlines() == [
+        "workbench: ./net.py:Rude switches for its whole process: cudnn.benchmark False to True, default dtype float32 "
+        "to float64. That is put back before it is measured.",
+        "workbench: ./net.py:Rude switches in its forward, for its whole process: deterministic algorithms False to "
+        "True. It is measured with that.",
+    ]
     assert seen["switched"]["default dtype"] == "float32 to float64"
     assert seen["switched"]["cudnn.benchmark"] == "False to True"
     assert seen["switched in forward"]["deterministic algorithms"] == "False to True"
@@ -351,13 +358,14 @@ def test_a_sweep_measures_it_once(here, workbench):
     assert again.out == first.out
 
 
-def test_who_asks_the_network_is_told_of(here):
+def test_who_asks_the_network_is_told_of(here, capsys):
     add(here, """
 import socket
 try: socket.getaddrinfo("weights.invalid", 443)
 except OSError: pass
 """)  # fmt: skip
     assert find(scale=2).source.seen["asked the network"] == ["weights.invalid"]
+    assert "./net.py:Net asked the network for weights.invalid while it was looked at.\n" in capsys.readouterr().err
 
 
 # --- what is wrong with it, in one line
@@ -393,6 +401,8 @@ WRONG = {
     "no file": ("", "./nets.py:Net", r"No file './nets.py' in .*\. Did you mean 'net.py'\?"),
     "no module": ("", "nowhere.nets:Net", r"No module 'nowhere', neither in .* nor installed"),
     "no part of a package": ("", "json.nets:Net", r"cannot be imported: .*No module named 'json.nets'"),
+    "another name in a package": ("", "json.decodr:Net",
+        r"No module named 'json.decodr'\. Did you mean 'json.decoder'\?"),
     "no scale": ("", "./net.py:Net", r"wants to know its scale, which was not given: --scale 4"),
     "no arguments": ("class Bad(Net):\n def __init__(s, scale, dim, depth): 0", "./net.py:Bad-x2",
         r"is missing dim, depth; give them: --arg dim=\.\.\. --arg depth=\.\.\."),

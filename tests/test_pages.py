@@ -131,6 +131,10 @@ def test_the_site_has_docstrings_and_what_the_code_knows(site):
     assert {name for name in names if f'id="{name}"' not in text} == set()
     assert "An untrained network in eval mode" in text
     assert "+sdpa" in (site / "reference" / "protocols.html").read_text()
+    kinds = set(re.findall(r"\.(language-\w+)", (DOCS / "pages.css").read_text()))
+    assert kinds == {"language-console", "language-text"}  # what the style tells apart, the page has to name
+    tutorial = (site / "tutorial.html").read_text()
+    assert {kind for kind in kinds if f'<div class="{kind} highlight">' not in tutorial} == set()
 
 
 FOUND = """

@@ -9,10 +9,10 @@ from urllib.parse import unquote
 import browser
 import pytest
 
-from workbench import judge, papers, report, store
+from workbench import judge, known, papers, report, store
 from workbench.published import Row
-from workbench.report import frame, html
-from workbench.report.site import pictures, raw
+from workbench.report import frame, html, raw
+from workbench.report.site import pictures
 
 TABLE = papers.TABLES["esc-table2"]
 STRANGE = "<script>alert(1)</script>"
@@ -85,12 +85,12 @@ def site(make_record, tmp_path_factory):
         make_record("esc-fp-x4", "macs", status="failed", reason=f"Error: {STRANGE}"),
         make_record("esc-x2", "latency", "cpu", values=tuple(0.5 + 0.001 * i for i in range(30))),
     )
-    known = store.Contents(records, ()).newest()
+    newest = store.Contents(records, ()).newest()
     folder = tmp_path_factory.mktemp("results")
     (folder / "figures").mkdir()
     (folder / "figures" / "of-another-study.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(8) + bytes([0, 0, 0, 9] * 2))
-    judged = [(t, judge.judge(t, known)) for t in (table, papers.TABLES["esc-table7"])]
-    written = report.write(judged, known, folder)
+    judged = [(t, judge.judge(t, newest)) for t in (table, papers.TABLES["esc-table7"])]
+    written = report.write(judged, newest, folder)
     return folder / "report", judged[0][1], written
 
 
@@ -122,6 +122,14 @@ def test_the_test_above_would_see_one_that_does_not(tmp_path):
     assert astray(tmp_path) == []
 
 
+def test_in_a_cell_bold_is_the_best_and_nothing_else():
+    style = frame.page("", "").partition("</style>")[0] + html.COLOURS
+    heavy = re.findall(r"([^{}]*)\{[^{}]*font-weight: (?:6|7|bold)", style)
+    assert heavy
+    verdicts = [rule for rule in ", ".join(heavy).split(",") if re.search("differs|contradicted|suspect", rule)]
+    assert all(rule.strip().startswith("span.") for rule in verdicts)
+
+
 def test_styles_fetch_nothing():
     assert not re.search(r"@import|url\(|https?:", frame.page("", "").partition("</style>")[0])
 
@@ -147,7 +155,7 @@ def test_each_figure_leads_to_the_record_that_gives_it(site, pages):
     folder, cells, _ = site
     text = (folder / "esc-table2.html").read_text()
     for shown, unit in (("591.98", 1e9), ("946.7", 1e3), ("831.5", 2**20)):
-        name = re.search(rf'<a href="records\.html#(\w+)">{re.escape(shown)}</a>', text)[1]
+        name = re.search(rf'<a href="records\.html#(\w+)">(?:<[bu]>)?{re.escape(shown)}</', text)[1]
         record = next(r for c in cells for r in c.records if raw.anchor(r) == name)
         assert abs(record.value / unit - float(shown)) <= 0.05
         assert name in pages["records.html"].anchors
@@ -155,15 +163,25 @@ def test_each_figure_leads_to_the_record_that_gives_it(site, pages):
     assert f'<a href="{raw.link(failed)}">–</a>' in text
 
 
+def test_a_table_that_is_sent_alone_has_its_records_with_it(site):
+    table, cells = TABLE, site[1]
+    page = Page(html.render(table, cells))
+    leads = [r for r in page.references if r.startswith("#r")]
+    assert leads
+    assert {lead[1:] for lead in leads} == {a for a in page.anchors if re.fullmatch(r"r[0-9a-f]{12}", a)}
+    assert len(page.anchors) == len(set(page.anchors))
+    assert "0123456789ab, with changes that were not committed" in page.text
+
+
 def test_a_figure_that_a_search_found_leads_to_the_search(site, make_record):
     cell = site[1][0]
     own, search = make_record(values=(10,)), make_record(probe="params-search", values=(10, 12))
     failed = make_record(status="failed", reason="x")
     cell = replace(cell, records=(own, search, failed))
-    assert html.source(cell, 0.010, 1e3) is own
-    assert html.source(cell, 0.012, 1e3) is search
-    assert html.source(cell, 0.013, 1e3) is None
-    assert html.source(cell, None, 1e3) is failed
+    assert known.giving(cell.records, 0.010, 1e3) is own
+    assert known.giving(cell.records, 0.012, 1e3) is search
+    assert known.giving(cell.records, 0.013, 1e3) is None
+    assert known.giving(cell.records, None, 1e3) is failed
 
 
 def test_a_record_is_shown_with_protocol_machine_commit_and_samples(pages):
@@ -310,9 +328,9 @@ def test_columns_sort_by_number_or_by_name_and_come_back(site, chromium):
         (none, printed), (up, rising), (down, falling), (last, again) = chromium.evaluate(COLUMN % (at, at))
         assert (none, up, down, last) == (None, "ascending", "descending", None)
         assert printed == again
-        known = [t for t in printed if t[-1] != "–"]
-        assert len({key(t) for t in known}) > 2
-        assert [key(t) for t in rising[: len(known)]] == sorted(map(key, known))
-        assert [key(t) for t in falling[: len(known)]] == sorted(map(key, known), reverse=True)
-        assert {t[-1] for t in (rising + falling)[len(known) : len(printed)]} <= {"–"}  # what is missing comes last
+        told = [t for t in printed if t[-1] != "–"]
+        assert len({key(t) for t in told}) > 2
+        assert [key(t) for t in rising[: len(told)]] == sorted(map(key, told))
+        assert [key(t) for t in falling[: len(told)]] == sorted(map(key, told), reverse=True)
+        assert {t[-1] for t in (rising + falling)[len(told) : len(printed)]} <= {"–"}  # what is missing comes last
     assert chromium.complaints() == []

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Literal
 
-from workbench import digits, judge, papers
+from workbench import digits, judge, known, papers, probes, ratios
 from workbench.judge import Cell
+from workbench.papers import names
 from workbench.published import Claim, Row, Side, Table
 from workbench.spec import Record, unknown
 
@@ -47,11 +48,20 @@ class Judged:
     """Whether an estimate is in it."""
     why: str
     """From which figures, under which protocols; or what is missing."""
+    records: tuple[Record, ...] = ()
+    """Those that give its figures; of an open claim those of one side, if there are any."""
+    interval: tuple[float, float] | None = None
+    """That of a ratio of measured times; counts and estimates have none."""
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Where its figures were taken: a count or an estimate is the same anywhere, a time is not."""
+        return tuple(dict.fromkeys(r.machine for r in self.records))
 
 
-def judged(known: Mapping[str, Record], claims: Iterable[Claim] | None = None) -> list[Judged]:
+def judged(newest: Mapping[str, Record], claims: Iterable[Claim] | None = None) -> list[Judged]:
     """Every claim of the papers, or those given."""
-    return [judge_claim(c, known) for c in (papers.CLAIMS.values() if claims is None else claims)]
+    return [judge_claim(c, newest) for c in (papers.CLAIMS.values() if claims is None else claims)]
 
 
 def chosen(ids: Iterable[str]) -> list[Claim]:
@@ -62,29 +72,35 @@ def chosen(ids: Iterable[str]) -> list[Claim]:
     return [papers.CLAIMS[name] for name in ids or papers.CLAIMS]
 
 
-def judge_claim(claim: Claim, known: Mapping[str, Record]) -> Judged:
+def judge_claim(claim: Claim, newest: Mapping[str, Record]) -> Judged:
     """One claim against its table and against records."""
     if claim.of is None:
         return Judged(claim, "not printed", None, "open", None, False, f"needs {claim.needs}")
     table = papers.find_table(claim.table)
-    cells = [_cell(table, side, known) for side in (claim.of, claim.over) if side]
-    others = _others(table, claim, known) if claim.relation == "least" else []
+    column = next(c for c in table.columns if c.id == claim.of.column)
+    cells = [_cell(table, side, newest) for side in (claim.of, claim.over) if side]
+    others = _others(claim, newest) if claim.relation == "least" else []
     from_print = _figure(claim, [_printed(c, s) for c, s in zip(cells, _sides(claim), strict=True)], _prints(others))
     here = _figure(claim, [_known(c) for c in cells], [v for o in others if (v := _known(o) or o.reported) is not None])
     derived: Derived = "not printed" if from_print is None else _follows(claim, from_print)
+    factors = [next(c.factor for c in table.columns if c.id == side.column) for side in _sides(claim)]
+    behind = tuple(r for cell, factor in zip(cells, factors, strict=True) if (r := _giving(cell, factor)))
     if here is None:
         missing = next(c for c in (*cells, *others) if _known(c) is None)
-        return Judged(claim, derived, from_print, "open", None, False, missing.why)
+        return Judged(claim, derived, from_print, "open", None, False, missing.why, behind)
     estimated = any(c.measured is None for c in cells)
     between = " less " if claim.relation == "difference" else " over "
     told = "; ".join([between.join(map(_told, cells)), *_least(others), *filter(None, [claim.note])])
-    column = next(c for c in table.columns if c.id == claim.of.column)
-    near = (
-        abs(here / float(claim.printed) - 1) <= column.tolerance if claim.relation == "ratio" and estimated else False
-    )
+    timed = claim.relation == "ratio" and not estimated and probes.PROBES[column.probe].timed and len(behind) == 2
+    interval = _interval(*behind) if timed else None
+    near = False
+    if claim.relation == "ratio" and (estimated or interval):  # as the cells of its column are judged
+        near = abs(here / float(claim.printed) - 1) <= column.tolerance or _holds(interval, claim.printed)
     holds = near or _follows(claim, here) in ("follows", "cut off")
     verdict: Verdict = ("planned" if estimated else "reproduced") if holds else "differs"
-    return Judged(claim, derived, from_print, verdict, here, estimated, told)
+    least = min(others, key=_least_of, default=None)
+    behind += tuple(r for r in [_giving(least, column.factor) if least else None] if r)
+    return Judged(claim, derived, from_print, verdict, here, estimated, told, behind, interval)
 
 
 def rows(claim: Claim) -> list[tuple[Table, Row, str]]:
@@ -104,17 +120,44 @@ def _row(table: Table, side: Side) -> Row:
     return replace(row, protocols={**row.protocols, side.column: side.protocol}) if side.protocol else row
 
 
-def _cell(table: Table, side: Side, known: Mapping[str, Record]) -> Cell:
+def _cell(table: Table, side: Side, newest: Mapping[str, Record]) -> Cell:
     column = next(c for c in table.columns if c.id == side.column)
-    return judge.cell(table, _row(table, side), column, known)
+    return judge.cell(table, _row(table, side), column, newest)
 
 
-def _others(table: Table, claim: Claim, known: Mapping[str, Record]) -> list[Cell]:
-    """The cells of the same column and scale that are to be greater."""
+def _others(claim: Claim, newest: Mapping[str, Record]) -> list[Cell]:
+    """The cells of the same column and scale, in all tables that are held, that are to be greater: one of a method."""
     assert claim.of is not None
-    column, own = next(c for c in table.columns if c.id == claim.of.column), _row(table, claim.of)
-    apart = {own.method, *claim.apart}
-    return [judge.cell(table, r, column, known) for r in table.rows if r.scale == own.scale and r.method not in apart]
+    own = _row(papers.find_table(claim.table), claim.of)
+    found = dict[str, Cell]()
+    for table in (papers.find_table(claim.table), *papers.TABLES.values()):
+        column = next((c for c in table.columns if c.id == claim.of.column), None)
+        for row in table.rows if column else ():
+            assert column is not None
+            method = names.key(row.method)
+            if row.scale == own.scale and method not in found:
+                found[method] = judge.cell(table, row, column, newest)
+    apart = {names.key(method) for method in (own.method, *claim.apart)}
+    return [cell for method, cell in found.items() if method not in apart]
+
+
+def _giving(cell: Cell, factor: float) -> Record | None:
+    """The record of a cell's figure; none where there is no figure."""
+    value = _known(cell)
+    return None if value is None else known.giving(cell.records, value, factor)
+
+
+def _interval(of: Record, over: Record) -> tuple[float, float]:
+    found = ratios.ratio(over.variant, of, over)
+    return found.low, found.high
+
+
+def _holds(interval: tuple[float, float] | None, printed: str) -> bool:
+    """Whether an interval holds a figure that the printed digits leave open."""
+    if interval is None:
+        return False
+    half = digits.left_open(printed)
+    return interval[0] <= float(printed) + half and float(printed) - half <= interval[1]
 
 
 def _printed(cell: Cell, side: Side) -> float | None:
@@ -134,18 +177,18 @@ def _figure(claim: Claim, values: Sequence[float | None], others: Sequence[float
 
     Of `least` it is how many times as much the next one has.
     """
-    known = [v for v in values if v is not None]
-    if len(known) < len(values) or (claim.relation == "least" and not others):
+    there = [v for v in values if v is not None]
+    if len(there) < len(values) or (claim.relation == "least" and not others):
         return None
     match claim.relation:
         case "ratio" | "more":
-            return known[0] / known[1]
+            return there[0] / there[1]
         case "difference":
-            return known[0] - known[1]
+            return there[0] - there[1]
         case "about":
-            return known[0]
+            return there[0]
         case "least":
-            return min(others) / known[0]
+            return min(others) / there[0]
 
 
 def _follows(claim: Claim, value: float) -> Derived:
@@ -165,9 +208,14 @@ def _told(cell: Cell) -> str:
     return f"{cell.variant} under {cell.protocol}: {value:.6g} {cell.unit}, {kind}"
 
 
+def _least_of(cell: Cell) -> float:
+    return _known(cell) or cell.reported or float("inf")
+
+
 def _least(others: Sequence[Cell]) -> Iterator[str]:
     """The next of the others, if there are any."""
     if not others:
         return
-    least = min(others, key=lambda c: _known(c) or c.reported or float("inf"))
-    yield f"the least of {len(others)} others has {_known(least) or least.reported:.6g} {least.unit} ({least.method})"
+    least = min(others, key=_least_of)
+    how = "" if _known(least) else ", as printed"
+    yield f"the least of {len(others)} others has {_least_of(least):.6g} {least.unit} ({least.method}{how})"

@@ -59,3 +59,13 @@ def of(known: Mapping[str, Record], variant: str, probe: str) -> Iterable[Record
     """The newest records of a network by a probe."""
     able = known if isinstance(known, Sorted) else Indexed(known)
     return cast(Sorted, able).of(variant, probe)
+
+
+def giving(records: Iterable[Record], value: float | None, factor: float) -> Record | None:
+    """The record that gives a figure in a unit: as its value, or as one of a search; of no figure, one that failed."""
+    records = list(records)
+    if value is None:
+        return next((r for r in records if r.status != "ok"), None)
+    sound = [r for r in records if r.status == "ok"]
+    exact = [r for r in sound if r.value / factor == value]
+    return next(iter([*exact, *(r for r in sound if any(v / factor == value for v in r.values))]), None)

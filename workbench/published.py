@@ -120,8 +120,8 @@ class Claim:
     printed: str
     """The figure in it, digit for digit; how exact it is meant, its digits say."""
     relation: Literal["ratio", "difference", "about", "least", "more"]
-    """`of` over `over`; `of` minus `over`; `of` itself, within 5 %; `of` below every other row of its scale; or `of`
-    above `over`, by a factor that the paper does not say."""
+    """`of` over `over`; `of` minus `over`; `of` itself, within 5 %; `of` below every other of its scale, in any
+    table that is held; or `of` above `over`, by a factor that the paper does not say."""
     unit: str
     """Of the figure: `x` for a ratio, else as its column prints it."""
     table: str

@@ -120,17 +120,39 @@ def compare(
         return views.compared(chosen, base, protocol, precision, budget)
 
 
-def table(name: str, *, records: str | Path | None = None) -> Shown:
+def table(
+    name: str,
+    *,
+    add: Models | None = None,
+    drop: str | Sequence[str] = (),
+    only: int | Sequence[int] = (),
+    columns: str | Sequence[str] = (),
+    scale: int | None = None,
+    records: str | Path | None = None,
+) -> Shown:
     """A published table with what records say of it: a frame with a row for each cell, its verdict among the columns.
 
-    A notebook shows it as the table that was printed, figures measured here beside it. Nothing is measured.
+    A notebook shows it as the table that was printed, figures measured here beside it. `add` puts networks of your own
+    below the rows of their scale, best and second best anew: what of them can be counted or planned is measured, and
+    nothing else ever is. `drop` leaves methods out, `only` names scales, `columns` those to show.
 
         >>> import workbench as wb
+        >>> from torch import nn
         >>> cells = wb.table("esc-table2")
         >>> cells.query("method == 'ESC' and scale == 4 and column == 'params_k'")["printed"].item()
         '968'
+        >>> net = nn.Sequential(nn.Conv2d(3, 48, 3, padding=1), nn.PixelShuffle(4))
+        >>> cells = wb.table("esc-table2", add={"Ours": net}, only=4, columns=["params", "macs"])
+        >>> cells.query("method == 'Ours'")["measured"].tolist()  # in the units of the table, K and G
+        [1.344, 0.0746496]
     """
     from . import asked, frames
 
     with asked.in_python():
-        return frames.published(asked.table(name), asked.folder(records))
+        place, folder = asked.table(name), asked.folder(records)
+        added = {} if add is None else asked.networks(add, scale)
+        words = [[word] if isinstance(word, str) else list(word) for word in (drop, columns)]
+        scales = asked.scales(only)
+        if not (added or scales or any(words)):
+            return frames.published(place, folder)
+        return frames.changed(place, added, words[0], scales, words[1], asked.Store.of(records, None, None, False))

@@ -16,7 +16,7 @@ from workbench.spec import UserError, Variant, unknown
 
 TAKES = "give an nn.Module, a name such as 'esc-x4', a reference such as './net.py:Net', or a list or dict of these"
 
-OPTIONS = "scale probe records weights data force protocol device depth precision budget"
+OPTIONS = "add drop only columns scale probe records weights data force protocol device depth precision budget"
 """Options of commands that are called the same in Python."""
 
 
@@ -46,9 +46,19 @@ def table(name: object) -> str:
     if not isinstance(name, str):
         raise UserError(
             f"{type(name).__name__} was given where a table belongs; give the name of a published one, such as "
-            "'esc-table2' (workbench tables). A row of your own: workbench table esc-table2 --add ./net.py:Net"
+            "'esc-table2' (workbench tables). A row of your own: wb.table('esc-table2', add=net)"
         )
     return name
+
+
+def scales(only: object) -> list[int]:
+    """The scales that are to be shown, of one or of several whole numbers."""
+    found = list[int]()
+    for one in only if isinstance(only, Iterable) and not isinstance(only, str) else [only]:
+        if isinstance(one, bool) or not isinstance(one, int):
+            raise UserError(f"only was given {one!r}; give a scale such as 4, or several: only=[2, 4].")
+        found.append(one)
+    return found
 
 
 def _path(given: str | Path, what: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pandas
 
 from workbench import cluster, execute, judge, papers, progress, report, store
 from workbench.probes import Probe
+from workbench.published import Table
 from workbench.report import html
 from workbench.report import measured as tables
 from workbench.spec import Record, Variant
@@ -139,8 +141,28 @@ def _number(record: Record) -> float:
 def published(name: str, folder: Path) -> Shown:
     """A published table, judged by a folder of records."""
     table = papers.find_table(name)
-    cells = judge.judge(table, store.read(folder).told().newest())
+    return _cells(name, table, judge.judge(table, store.read(folder).told().newest()))
+
+
+def changed(
+    name: str, added: Mapping[str, Variant], drop: Sequence[str], only: Sequence[int], columns: Sequence[str],
+    at: asked.Store,
+) -> Shown:  # fmt: skip
+    """The same with other rows and columns; of networks that are added what can be counted or planned is measured."""
+    from workbench.composing.changed import Changes, change
+
+    wanted = Changes([(None if not v.held and v.name == label else label, v) for label, v in added.items()], drop, only)
+    composition, _ = change(papers.find_table(name), replace(wanted, columns=columns))
+    requests = composition.requests()
+    found = _records(requests, at) if requests else []
+    known = dict(store.read(at.records).told().newest()) | {
+        r.identity: record for r, record in zip(requests, found, strict=True)
+    }
+    return _cells(name, composition.table, composition.judged(known))
+
+
+def _cells(name: str, table: Table, cells: Sequence[judge.Cell]) -> Shown:
     frame = Shown([report.as_object(cell) for cell in cells])
-    frame.attrs = {"table": table.id, "title": table.title, "source": table.source}
+    frame.attrs = {"table": name, "title": table.title, "source": table.source}
     frame.shown_as(html.fragment(table, cells))
     return frame

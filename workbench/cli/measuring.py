@@ -91,7 +91,7 @@ def measure(
         print(progress.summary(len(wanted), counts, shared, len(wanted) - len(done)), file=sys.stderr)
         for a in answers:
             print(report.answer(a))
-        if told := report.disturbed(answers):
+        for told in report.remarks(answers):
             print(told, file=sys.stderr)
     return progress.conclude([known[identity] for identity in dict.fromkeys(r.identity for r in wanted)])
 

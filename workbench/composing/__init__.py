@@ -106,6 +106,9 @@ def _own(line: Line, column: Column, cell: Cell) -> Cell:
         return replace(cell, verdict="not measured", why=why)
     if line.row.variant is None:
         return cell
+    if line.row.source and line.row.source.held is not None and cell.measured is None and cell.estimate is None:
+        asked = f"wb.measure(model, {column.probe!r}, protocol={cell.protocol!r})"
+        return replace(cell, verdict="not measured", why=f"needs {column.needs}, and is not stored: {asked}")
     why, more, _ = cell.why.partition("; other protocols were not tried yet")
     why = f"{why}; workbench review looks for others that do" if more else why
     why = why.replace("the paper leaves the cell empty", UNREPORTED)

@@ -7,8 +7,9 @@ that process is told, and by whom, `fresh` says. A network that reads files besi
 
 from __future__ import annotations
 
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,25 @@ def find(name: str, asked: Asked, folder: Path | None = None) -> Variant | None:
     source = Source(reference.text, str((folder or Path.cwd()).resolve()), reference.arguments)
     seen = _look(source, reference.scale or asked.scale, asked.timeout or PATIENCE)
     found = replace(source, digest=seen["digest"], files=tuple((p, h) for p, h in seen["files"]), seen=seen["seen"])
+    for sentence in noted(found):
+        print(f"workbench: {sentence}", file=sys.stderr)
     scale = int(seen["scale"])
     return Variant(references.written(reference, scale), reference.text, "own", scale, "your own", found)
+
+
+def noted(source: Source) -> Iterator[str]:
+    """What a first look saw that its user may not know of; variables of the environment are left to the records."""
+    name, seen = source.reference, source.seen
+    if told := _switched(seen.get("switched", {})):
+        yield f"{name} switches for its whole process: {told}. That is put back before it is measured."
+    if told := _switched(seen.get("switched in forward", {})):
+        yield f"{name} switches in its forward, for its whole process: {told}. It is measured with that."
+    if hosts := seen.get("asked the network"):
+        yield f"{name} asked the network for {', '.join(hosts)} while it was looked at."
+
+
+def _switched(switched: Mapping[str, str]) -> str:
+    return ", ".join(f"{what} {told}" for what, told in switched.items() if not what.startswith("$"))
 
 
 def _look(source: Source, scale: int | None, timeout: float) -> dict[str, Any]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
+import pkgutil
+import sys
 import sysconfig
 import traceback
 from pathlib import Path
@@ -51,10 +54,20 @@ def _mend(error: BaseException, told: str, stage: str) -> str:
     if isinstance(error, SystemExit):
         return ' It ends the program; put what a script does behind if __name__ == "__main__".'
     if isinstance(error, ModuleNotFoundError) and error.name:
+        if near := _beside(error.name):
+            return near
         return f" Install {error.name.partition('.')[0]!r} where the workbench is installed, or stand where it lies."
     if stage == "run" and "meta" not in told:
         return " What is asked of it: (B,3,H,W) to (B,3,sH,sW), on the CPU."
     return ""
+
+
+def _beside(name: str) -> str:
+    """Of a module that its package has not: what is there under a name like it."""
+    package, _, last = name.rpartition(".")
+    there = [m.name for m in pkgutil.iter_modules(getattr(sys.modules.get(package), "__path__", ()))]
+    near = difflib.get_close_matches(last, there, n=1) if package else []
+    return f" Did you mean '{package}.{near[0]}'?" if near else ""
 
 
 def _line(error: BaseException, source: Source) -> str:
@@ -63,7 +76,7 @@ def _line(error: BaseException, source: Source) -> str:
     lines = []
     for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)
-        if frame.filename.startswith("<") or path.is_relative_to(HERE):
+        if frame.filename.startswith("<") or path.parent.name == "importlib" or path.is_relative_to(HERE):
             continue
         lines.append((any(path.resolve().is_relative_to(place) for place in libraries), frame))
     own = [frame for library, frame in lines if not library]

@@ -18,7 +18,7 @@ from workbench.published import Figure, Table
 from workbench.spec import Record, unknown
 
 from . import bounds, html, latex, markdown, site, speeds, times
-from .answers import answer, disturbed
+from .answers import answer, remarks
 from .audited import as_audit, audited, told
 from .findings import as_finding, finding, findings
 
@@ -28,11 +28,11 @@ __all__ = [
     "as_finding",
     "as_object",
     "audited",
-    "disturbed",
     "figures",
     "finding",
     "findings",
     "picture",
+    "remarks",
     "render",
     "show",
     "write",

@@ -7,7 +7,10 @@ from collections.abc import Iterable
 from workbench import here
 from workbench.spec import Record
 
-from .layout import DOUBLE_DAGGER, spanned
+from .layout import DAGGER, DOUBLE_DAGGER, spanned
+
+HOW = {"fake": " (on fake tensors)", "real": " (on real tensors)", "real+extrapolated": " (extrapolated)"}
+"""What stands behind the figure of somebody's own network that was not counted on meta tensors."""
 
 
 def answer(record: Record) -> str:
@@ -15,10 +18,27 @@ def answer(record: Record) -> str:
     return f"{record.variant:22} {record.probe:14} {record.protocol:18} {_told(record)}"
 
 
-def disturbed(records: Iterable[Record]) -> str:
-    """What the mark of disturbed figures means, and what disturbed them; nothing where none is marked."""
-    why = spanned([why for record in records if record.status == "ok" for why in here.disturbed(record)])
-    return f"{DOUBLE_DAGGER}: {'; '.join(why)}." if why else ""
+def remarks(records: Iterable[Record]) -> list[str]:
+    """What the marks of figures mean, and how those were counted that took more than shapes; each sentence once."""
+    sound = [record for record in records if record.status == "ok"]
+    told = (
+        [f"{DOUBLE_DAGGER}: {'; '.join(why)}."]
+        if (why := spanned([w for r in sound for w in here.disturbed(r)]))
+        else []
+    )
+    left = dict.fromkeys(str(op) for record in sound for op in record.details.get("uncounted_heavy", ()))
+    told += [f"{DAGGER}; left out: {', '.join(left)}."] if left else []
+    told += [f"{r.probe} of {r.variant}: {how}" for r in sound if (how := counted(r))]
+    return list(dict.fromkeys(told))
+
+
+def counted(record: Record) -> str:
+    """On which tensors somebody's own network was counted, and why not on the cheapest; nothing if on those."""
+    how = record.details.get("how", "meta")
+    if how == "meta":
+        return ""
+    why = "; ".join(f"on {kind} tensors it said: {said}" for kind, said in record.details.get("why", {}).items())
+    return f"counted on {how.replace('+', ' tensors, ')}{'' if '+' in how else ' tensors'}: {why}"
 
 
 def _told(record: Record) -> str:
@@ -26,11 +46,13 @@ def _told(record: Record) -> str:
         return f"{record.status}: {record.reason}"
     if "quality" in record.conditions:
         return of_images(record)
-    mark = "‡" if here.disturbed(record) else ""
+    mark = ("†" if record.details.get("uncounted_heavy") else "") + ("‡" if here.disturbed(record) else "")
     if "interval" in record.details:
         return f"{_of_runs(record, mark)}{_doubts(record)}"
     told = f"{record.value:,}{mark}" if record.unit == "count" else f"{figure(record)}{mark} {record.unit}"
-    return told + (" (an estimate)" if "estimate" in record.details else "")
+    return (
+        told + (" (an estimate)" if "estimate" in record.details else "") + HOW.get(record.details.get("how", ""), "")
+    )
 
 
 def figure(record: Record, digits: int = 4) -> str:

@@ -6,11 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 
+from workbench import known
 from workbench.judge import VERDICTS, Cell, counts, summary
 from workbench.published import Column, Table
 from workbench.spec import Record
 
-from . import times
+from . import raw, times
 from .frame import page
 from .layout import (
     AUDIT,
@@ -43,7 +44,7 @@ COLOURS = """
 @media (prefers-color-scheme: dark) { :root { --dim: #9a9a9a; --ok: #5cc9a0; --near: #e0bf4a; --off: #ff8a80; } }
 td.printed, th.printed { color: var(--dim); }
 .reproduced { color: var(--ok); } .explained, .planned { color: var(--near); }
-.differs, .contradicted, .suspect { color: var(--off); font-weight: 600; }
+.differs, .contradicted, .suspect { color: var(--off); }
 """
 
 Anchors = Callable[[Record], str]
@@ -51,8 +52,17 @@ Anchors = Callable[[Record], str]
 
 
 def render(table: Table, cells: Sequence[Cell]) -> str:
-    """The page of one table."""
-    return page(f"{table.source}: {table.title}", section(table, cells))
+    """The page of one table, which can be sent alone: every figure leads down to its record."""
+    linked = dict[str, Record]()
+
+    def below(record: Record) -> str:
+        name = raw.anchor(record)
+        linked[name] = record
+        return f"#{name}"
+
+    content = section(table, cells, below)
+    behind = f"<h1>Records behind the figures</h1>\n{raw.articles(linked)}" if linked else ""
+    return page(f"{table.source}: {table.title}", content + behind)
 
 
 def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None, below: str = "") -> str:
@@ -116,8 +126,8 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
     head = '<th data-sort="text">Method</th><th>Scale</th>'
 
     def linked(text: str, cell: Cell, value: float | None) -> str:
-        record = None if anchors is None else source(cell, value, factors[cell.column])
-        return escape(text) if anchors is None or record is None else f'<a href="{anchors(record)}">{escape(text)}</a>'
+        record = None if anchors is None else known.giving(cell.records, value, factors[cell.column])
+        return text if anchors is None or record is None else f'<a href="{anchors(record)}">{text}</a>'
 
     beside = {c.id: obtained(c, cells) for c in pairs}
     for column in pairs:
@@ -144,9 +154,9 @@ def _table(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None) 
             shown.append(
                 f'<td class="printed">{marked(escape(printed(cell)), cell, column, True)}</td>'
                 f'<td class="measured {kind}" title="{escape(f"{cell.verdict}: {cell.why}")}">'
-                f"{mark}{marked(linked(_once(cell), cell, value(cell)), cell, column, False)}</td>"
+                f"{mark}{linked(marked(escape(_once(cell)), cell, column, False), cell, value(cell))}</td>"
                 f"<td>{escape(difference(cell))}</td>"
-                + (f"<td>{linked(lean(cell), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
+                + (f"<td>{linked(escape(lean(cell)), cell, cell.lean)}</td>" if len(beside[column.id]) > 1 else "")
                 + _beside(column, cell, cells, linked)
             )
         for column in plain:
@@ -169,7 +179,7 @@ def _beside(column: Column, cell: Cell, cells: Sequence[Cell], linked: Callable[
     shown = times.entries(column, cell, cells)
     if cell.here and shown:
         told_here, *ratios = shown
-        own = f"<td{told}>{linked(told_here, cell, cell.here.value)}</td>"
+        own = f"<td{told}>{linked(escape(told_here), cell, cell.here.value)}</td>"
         return own + "".join(f"<td{told}>{escape(entry)}</td>" for entry in ratios)
     return "".join(f"<td{told}>{escape(entry)}</td>" for entry in shown)
 
@@ -177,15 +187,6 @@ def _beside(column: Column, cell: Cell, cells: Sequence[Cell], linked: Callable[
 def value(cell: Cell) -> float | None:
     """What a cell's measured or estimated figure is."""
     return cell.estimate if cell.measured is None else cell.measured
-
-
-def source(cell: Cell, value: float | None, factor: float) -> Record | None:
-    """The record that gives a cell's figure: as its value, or as one of a search; of a failure, the one that failed."""
-    if value is None:
-        return next((r for r in cell.records if r.status != "ok"), None)
-    known = [r for r in cell.records if r.status == "ok"]
-    exact = [r for r in known if r.value / factor == value]
-    return next(iter([*exact, *(r for r in known if any(v / factor == value for v in r.values))]), None)
 
 
 def _once(cell: Cell) -> str:

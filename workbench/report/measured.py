@@ -11,7 +11,7 @@ from workbench import protocols
 from workbench.here import disturbed
 from workbench.spec import Record
 
-from .answers import of_images
+from .answers import counted, of_images
 from .layout import DAGGER, DOUBLE_DAGGER, spanned
 
 Rows = Mapping[str, Mapping[str, Record]]
@@ -122,9 +122,8 @@ def _told(record: Record) -> Iterable[tuple[str, str]]:
         yield f"{record.probe}: {ESTIMATES[record.probe].format(device=details.get('device', 'a device'))}", "~"
     if heavy := details.get("uncounted_heavy"):
         yield f"{DAGGER.removeprefix('† ')}: {', '.join(heavy)}", "†"
-    if (how := details.get("how", "meta")) != "meta":
-        why = "; ".join(f"on {kind} tensors it said: {told}" for kind, told in details.get("why", {}).items())
-        yield f"{record.probe} counted on {how.replace('+', ' tensors, ')}{'' if '+' in how else ' tensors'}: {why}", ""
+    if told := counted(record):
+        yield f"{record.probe} {told}", ""
     if busy := disturbed(record):
         yield f"{DOUBLE_DAGGER.removeprefix('‡ ')}: {'; '.join(spanned(busy))}", "‡"
     if "quality" in record.conditions:

@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench import store
 from workbench.claims import DERIVED, VERDICTS, Judged
+from workbench.spec import Record
 
 MARKS = {"reproduced": "✓", "planned": "~", "differs": "✗", "open": "·"}
 
@@ -26,8 +27,20 @@ def as_object(one: Judged) -> dict[str, Any]:
         "from_print": one.from_print,
         "verdict": one.verdict,
         "found": one.found,
+        "interval": one.interval,
         "estimated": one.estimated,
         "why": one.why,
+        "device": "; ".join(one.machines) or None,
+        "records": [
+            {
+                "variant": r.variant,
+                "probe": r.probe,
+                "protocol": r.protocol,
+                "machine": r.machine,
+                "recorded_at": r.recorded_at,
+            }
+            for r in one.records
+        ],
     }
 
 
@@ -37,6 +50,7 @@ def text(judged: Sequence[Judged]) -> str:
     for one in judged:
         lines += [f"{MARKS[one.verdict]} {one.claim.paper}: {one.claim.sentence} ({one.claim.id})"]
         lines += [f"    in print: {printed(one)}", f"    here: {found(one)}"]
+        lines += [f"    by: {'; '.join(map(_record, one.records))}"] if one.records else []
     return "\n".join([*lines, "", tally(judged), ""])
 
 
@@ -57,7 +71,8 @@ def found(one: Judged) -> str:
     """What was found here, or what is missing."""
     if one.found is None:
         return f"{one.verdict}: {one.why}"
-    return f"{one.verdict}: {'~' if one.estimated else ''}{_figure(one, one.found)}; {one.why}"
+    between = " [{:.3g}, {:.3g}]".format(*one.interval) if one.interval else ""
+    return f"{one.verdict}: {'~' if one.estimated else ''}{_figure(one, one.found)}{between}; {one.why}"
 
 
 def html(judged: Sequence[Judged], leads: Mapping[str, str] | None = None) -> str:
@@ -90,6 +105,11 @@ def write(judged: Sequence[Judged], results: str | Path) -> list[Path]:
 
 def _follows(one: Judged) -> str:
     return one.derived if one.from_print is None else printed(one)
+
+
+def _record(record: Record) -> str:
+    """`params of asid-x4 under esc, 2026-11-21, AMD EPYC, 2 cores`."""
+    return f"{record.probe} of {record.variant} under {record.protocol}, {record.recorded_at[:10]}, {record.machine}"
 
 
 def _led(links: str | None) -> str:

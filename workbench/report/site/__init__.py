@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from workbench import claims, judge, papers, store
+from workbench import claims, papers, store
 from workbench.claims import Judged
 from workbench.judge import Cell
 from workbench.published import Table
-from workbench.report import html, sentences, speeds
+from workbench.report import html, raw, sentences, speeds
 from workbench.report.frame import Link, page
 from workbench.spec import Record
 
-from . import doubts, front, pictures, raw
+from . import doubts, front, pictures
 
 FORMATS = {"md": "Markdown", "csv": "CSV", "tex": "LaTeX"}
 """What a table is offered as, beside its page."""
@@ -50,7 +50,7 @@ def write(sheets: Sequence[Sheet], known: Mapping[str, Record], results: Path, t
     contents = {"index.html": (front.NAME, front.content(sheets, judged, records.values(), shown))}
     for sheet in sheets:
         contents[sheet.file] = (sheet.table.source, _table(sheet, shown))
-    contents["claims.html"] = ("Claims", _claims(judged, known))
+    contents["claims.html"] = ("Claims", _claims(judged))
     contents["audit.html"] = ("Audit", doubts.content(sheets))
     if shown:
         contents["figures.html"] = ("Figures", _figures(sheets, shown))
@@ -72,7 +72,7 @@ def write(sheets: Sequence[Sheet], known: Mapping[str, Record], results: Path, t
 def behind(sheets: Sequence[Sheet], judged: Sequence[Judged], known: Mapping[str, Record]) -> dict[str, Record]:
     """The records that any page shows a figure of, by their anchors."""
     found = [r for sheet in sheets for cell in sheet.cells for r in cell.records]
-    found += [r for one in judged for r in _answers(one, known)]
+    found += [r for one in judged for r in one.records]
     found += [r for speed in speeds.read(known) for r in speed.records.values()]
     return {raw.anchor(r): r for r in found}
 
@@ -96,21 +96,10 @@ def _table(sheet: Sheet, shown: Mapping[str, pictures.Picture]) -> str:
     return html.section(sheet.table, sheet.cells, raw.link, below)
 
 
-def _answers(one: Judged, known: Mapping[str, Record]) -> list[Record]:
-    """The records that answer a claim."""
-    found = []
-    for table, row, column in claims.rows(one.claim):
-        of = next(c for c in table.columns if c.id == column)
-        cell = judge.cell(table, row, of, known)
-        record = html.source(cell, html.value(cell), of.factor)
-        found += [record] if record else []
-    return found
-
-
-def _claims(judged: Sequence[Judged], known: Mapping[str, Record]) -> str:
+def _claims(judged: Sequence[Judged]) -> str:
     leads = {
         one.claim.id: ", ".join(
-            f'<a href="{raw.link(r)}">{escape(r.probe)} of {escape(r.variant)}</a>' for r in _answers(one, known)
+            f'<a href="{raw.link(r)}">{escape(r.probe)} of {escape(r.variant)}</a>' for r in one.records
         )
         for one in judged
     }

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from workbench import environment, papers
 from workbench.claims import Judged
-from workbench.report import html, sentences
+from workbench.report import html, raw, sentences
 from workbench.report.frame import NAME, facts
 from workbench.spec import Record
 
-from . import doubts, pictures, raw
+from . import doubts, pictures
 
 if TYPE_CHECKING:
     from . import Sheet

@@ -32,18 +32,22 @@ def link(record: Record) -> str:
 
 
 def content(records: Iterable[Record]) -> str:
-    """Every record once, by network in the catalogue's order."""
+    """The page of every record once."""
     once = {anchor(r): r for r in records}
+    return (
+        "<h1>Records</h1>\n"
+        f'<p class="lead">The {len(once)} measurements behind the figures of this report, as they were recorded; '
+        "values in base units.</p>\n"
+        '<p class="summary">These are the newest of each; <code>workbench records</code> shows those of the whole '
+        f"store, <code>--json</code> with everything they hold.</p>\n{articles(once)}"
+    )
+
+
+def articles(once: Mapping[str, Record]) -> str:
+    """Records by their anchors, an article each, under the names of their networks in the catalogue's order."""
     at = {name: i for i, name in enumerate(models.VARIANTS)}
     ordered = sorted(once, key=lambda a: (at.get(once[a].variant, len(at)), _name(once[a]), a))
-    lines = [
-        "<h1>Records</h1>\n",
-        f'<p class="lead">The {len(once)} measurements behind the figures of this report, as they were recorded; '
-        "values in base units.</p>\n",
-        '<p class="summary">These are the newest of each; <code>workbench records</code> shows those of the whole '
-        "store, <code>--json</code> with everything they hold.</p>\n",
-    ]
-    variant = ""
+    lines, variant = list[str](), ""
     for name in ordered:
         record = once[name]
         if record.variant != variant:
