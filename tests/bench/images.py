@@ -69,7 +69,8 @@ def main() -> None:
     parser.add_argument("--network", default="imdn-x4", help="beside which a folder's images are judged")
     asked = parser.parse_args()
     if asked.image and asked.image.is_dir():
-        return beside(asked.image, asked.network, asked.rounds)
+        beside(asked.image, asked.network, asked.rounds)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = asked.image or Path(folder) / "noise.png"
         if asked.image is None:
