@@ -140,6 +140,11 @@ def test_an_error_of_the_forward_reaches_whoever_iterates(net):
         list(attention.capture(net, torch.rand(1, 4, 16, 16)))
 
 
+def test_a_network_without_attention_is_refused():
+    with pytest.raises(UserError, match=r"^IMDN has no attention; with attention: esc, .*, mambairv2-light\.$"):
+        next(attention.capture(models.create("imdn-x4"), torch.rand(1, 3, 16, 16)))
+
+
 def test_a_network_that_makes_no_maps_is_refused():
     net = models.create("esc-x4", attention="sdpa")
     with pytest.raises(UserError, match=r"no attention map of b0: only naive attention .* attention='naive'"):

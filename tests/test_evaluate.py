@@ -174,7 +174,17 @@ def test_an_image_that_was_changed_is_left_out_and_the_set_is_not_whole(subject,
     reading = evaluate.measure("imdn-x2", subject(), PROTOCOL, "quality")
     assert reading.details["images"] == ["a", "c"]
     assert reading.details["complete"] is False
-    assert list(reading.details["missing"]) == ["b"]
+    assert reading.details["missing"] == {"b": "not in the folder, or not what it was"}
+    assert reading.details["status"] == {"a": "ok", "b": "missing", "c": "ok"}
+
+
+def test_a_file_that_could_not_be_read_when_it_was_registered_is_missing_with_its_reason(subject, folder):
+    (folder / "d.png").write_bytes(b"")
+    testsets.add("mine", folder, subject().home)
+    reading = evaluate.measure("imdn-x2", subject(), PROTOCOL, "quality")
+    assert reading.details["status"] == {"a": "ok", "b": "ok", "c": "ok", "d.png": "missing"}
+    (told,) = reading.details["missing"].values()
+    assert told == "d.png is no image that can be read: it is empty. Get it again from where it came from."
 
 
 def test_an_image_that_the_network_refuses_does_not_stop_the_others(subject, monkeypatch):
@@ -186,6 +196,7 @@ def test_an_image_that_the_network_refuses_does_not_stop_the_others(subject, mon
     monkeypatch.setattr(Bicubic, "__call__", refuse)
     reading = evaluate.measure("imdn-x2", subject(), PROTOCOL, "ssim")
     assert reading.details["missing"] == {"b": "RFDN takes 32 pixels at least."}
+    assert reading.details["status"] == {"a": "ok", "b": "failed", "c": "ok"}
     assert len(reading.values) == 2
 
 

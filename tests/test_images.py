@@ -224,6 +224,24 @@ def test_the_low_resolution_of_set5_is_the_published_one_in_every_sample(scale):
     assert samples == {2: 425592, 3: 187962, 4: 106398}[scale]
 
 
+@pytest.mark.parametrize("factor", [1 / 2, 1 / 4, 2, 4])
+def test_sums_by_a_product_are_those_in_the_order_of_the_taps(noise, factor, monkeypatch):
+    images = [noise(37, 50), 255 * (noise(64, 48) > 127).astype(np.uint8), noise(4, 4), noise(1, 130)]
+    found = [resize.imresize(image, factor) for image in images]
+    monkeypatch.setattr(resize, "_product", resize._in_order)
+    assert all((a == resize.imresize(image, factor)).all() for a, image in zip(found, images, strict=True))
+    _, weights = resize._taps(64, factor)
+    assert (weights * resize.PARTS % 1 == 0).all()  # so it was a product
+    assert 255 * resize.PARTS * np.abs(weights).sum(1).max() < 2**24
+
+
+def test_weights_that_are_no_whole_parts_are_summed_in_order(noise, monkeypatch):
+    monkeypatch.delattr(resize, "_product")
+    with pytest.raises(NameError):
+        resize.low(noise(12, 12), 4)
+    assert resize.low(noise(12, 12), 3).shape == (4, 4, 3)
+
+
 def test_sides_are_cut_to_the_scale_from_the_top_left(noise):
     image = noise(11, 14)
     assert (resize.cropped(image, 4) == image[:8, :12]).all()

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from workbench import judge, papers, probes, protocols, report, store
+from workbench import judge, papers, probes, protocols, report, scores, store
 from workbench.spec import Record
 
 TABLE = papers.find_table("hitsr-table2")
@@ -59,6 +59,12 @@ def test_a_mean_within_a_hundredth_of_a_decibel_is_the_printed_one(value, verdic
     assert (found.printed, found.verdict) == ("32.21", verdict)
     assert found.measured == pytest.approx(value)
     assert "imdn-x4-mine, the mean over the 5 images of Set5" in found.why
+
+
+def test_what_is_missing_is_told_with_its_name_once():
+    missing = {"bird": "An image of 1x1 holds no 4x4 pixels.", "head": "a/head.png is empty.", "2 more": "not there"}
+    told = ["bird: An image of 1x1 holds no 4x4 pixels.", "a/head.png is empty.", "2 more: not there"]
+    assert scores.lacking(record(details={"missing": missing})) == told
 
 
 def test_the_same_for_ssim_is_half_a_thousandth():

@@ -224,8 +224,34 @@ def test_a_broken_image_leaves_the_rest_and_the_set_is_incomplete(tmp_path, fill
     assert [i.name for i in found.images] == ["baby", "butterfly", "head", "woman"]
     assert (found.complete, found.missing) == (False, ("bird",))
     assert found.sentence.startswith(f"4 of 5 images; missing: bird; {bird} is not whole")
+    assert found.unread == {
+        "bird": "bird.png is not whole: image file is truncated. Get it again from where it came from."
+    }
     own = testsets.add("mine", tmp_path / "a", tmp_path / "home")
-    assert (own.complete, len(own.images), own.missing) == (False, 4, ("1 that cannot be read",))
+    assert (own.complete, len(own.images), own.missing) == (False, 4, ("bird.png",))
+    assert own.unread == {"bird.png": found.unread["bird"]}
+    assert testsets.find("mine", tmp_path / "home") == own
+
+
+def test_every_image_that_cannot_be_read_is_named(tmp_path, fill, workbench):
+    folder = fill("a")
+    (folder / "bird.png").write_bytes(b"")
+    (folder / "head.png").write_text("<html>")
+    told = workbench("data", "add", "mine", folder, "--data", tmp_path / "home")
+    for name in (
+        "bird.png is no image that can be read: it is empty",
+        "head.png is no image that can be read: it is an HTML",
+    ):
+        assert f"workbench: {name}" in told.err
+    assert told.out.startswith("mine: 3 images, a set of your own; ")
+
+
+def test_of_a_set_known_by_number_the_unread_are_named_and_the_rest_counted():
+    prints = {Path(f"{n}.png"): fingerprint.take(np.zeros((321, 481, 3), np.uint8)) for n in range(97)}
+    b100 = known.SETS["b100"]
+    assert recognise.recognise(b100, prints, ["x.png", "y.png", "z.png"]).missing == ("x.png", "y.png", "z.png")
+    assert recognise.recognise(b100, prints, ["x.png"]).missing == ("x.png", "2 more")
+    assert recognise.recognise(b100, prints, list("abcde")).missing == ("3 more",)
 
 
 def test_links_that_lead_back_are_followed_once(tmp_path, fill):

@@ -23,6 +23,9 @@ from workbench.testsets import TestSet
 from workbench.upscaling import Picture, Upscaler
 from workbench.weights import Weights
 
+GONE = "not in the folder, or not what it was"
+"""Why an image of the set was not looked at."""
+
 Told = Callable[[int, int, str], None]
 """Hears of every image: how many are done, of how many, and which."""
 
@@ -84,12 +87,13 @@ def measure(variant: str, chosen: Subject, protocol: Protocol, probe: str) -> pr
     if not good:
         raise UserError(f"No image of {chosen.images.title} could be judged; the first: {scores[0].reason}")
     failed = {s.name: s.reason for s in scores if s.status != "ok"}
-    failed |= {name: f"{name} is not in the folder, or not what it was" for name in chosen.images.missing}
+    gone = {name: chosen.images.unread.get(name, GONE) for name in chosen.images.missing}
     details = {
         "set": chosen.images.name,
         "complete": chosen.images.complete and not failed,
         "images": [s.name for s in good],
-        "missing": failed,
+        "status": {s.name: s.status for s in scores} | dict.fromkeys(gone, "missing"),
+        "missing": failed | gone,
         "tiles": {s.name: s.cut for s in good if s.cut},
         "weights": {"name": chosen.weights.name, "file": chosen.weights.file},
         "forward": "lean",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Literal
 
 from workbench import probes, protocols, weights
@@ -51,6 +52,14 @@ def verdict(
     return "differs", f"{own}, further than {column.within:g}{unit} from the printed figure", record
 
 
+def lacking(record: Record) -> list[str]:
+    """Why images of the set are not in a record's mean, each reason with the image that it is of."""
+    return [
+        why if any(Path(word).stem == Path(name).stem for word in why.split()) else f"{name}: {why}"
+        for name, why in record.details.get("missing", {}).items()
+    ]
+
+
 def _measured(variant: str, scale: int, probe: str, protocol: str, known: Mapping[str, Record]) -> Iterator[Record]:
     """The records of a variant's quality under a protocol, with any weights and however many of the images."""
     facts = probes.find(probe)
@@ -74,8 +83,7 @@ def _other(record: Record, column: Column, title: str, wanted: str) -> str:
     """What was measured and is no answer."""
     name = record.details.get("weights", {}).get("name", "weights without a name")
     if not record.details.get("complete"):
-        missing = record.details.get("missing", {})
-        first = next((f": {reason}" for reason in missing.values()), "")
+        first = next((f": {reason}" for reason in lacking(record)), "")
         return (
             f"{len(record.values)} images were judged with {name}, which are not all of {title}, so that there is no"
             f" mean of the set{first}"

@@ -1,6 +1,10 @@
 """By hand: how long reading, resizing, PSNR and SSIM of one image take, beside Pillow's and scikit-image's.
 
 python tests/bench/images.py IMAGE --rounds 5
+
+Of a folder of originals: what low resolution and metrics take beside a network, in CPU seconds of one thread.
+
+python tests/bench/images.py Set5/HR --network imdn-x4
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import numpy as np
 from PIL import Image
 from skimage import metrics as oracle
 
-from workbench import environment, testsets
+from workbench import environment, models, testsets
 from workbench.images import files, metrics, resize
 
 
@@ -30,11 +34,43 @@ def seconds(do: Callable[[], object], rounds: int) -> float:
     return statistics.median(taken[1:])
 
 
+def beside(folder: Path, name: str, rounds: int) -> None:
+    """Low resolution and both metrics of every image in a folder, as a share of a network's own time."""
+    import torch
+
+    torch.set_num_threads(1)
+    scale, net = models.find(name).scale, models.create(name, forward="lean")
+    originals = [resize.cropped(files.read(path), scale) for path in sorted(folder.iterdir())]
+    shares, spent = [], []
+    for _ in range(rounds + 1):
+        taken = [0.0, 0.0, 0.0]
+        for original in originals:
+            began = time.thread_time()
+            low = resize.low(original, scale)
+            made = time.thread_time()
+            with torch.inference_mode():
+                y = net(torch.from_numpy(low).permute(2, 0, 1)[None].float() / 255)
+            out = (y[0] * 255).round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous().numpy()
+            ran = time.thread_time()
+            metrics.both(out, original, scale)
+            taken = [t + s for t, s in zip(taken, (made - began, ran - made, time.thread_time() - ran), strict=True)]
+        spent.append(taken)
+        shares.append((taken[0] + taken[2]) / taken[1])
+    low_ms, net_ms, both_ms = (1000 * statistics.median(column) for column in zip(*spent[1:], strict=True))
+    print(f"{environment.machine()}, {len(originals)} images, {name}, milliseconds of one thread's CPU")
+    print(f"low resolution {low_ms:.1f}, metrics {both_ms:.1f}, the network {net_ms:.1f}")
+    print(f"share {statistics.median(shares[1:]):.2%} ({min(shares[1:]):.2%} to {max(shares[1:]):.2%})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("image", type=Path, nargs="?", help="[noise of 1024x768]")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--network", default="imdn-x4", help="beside which a folder's images are judged")
     asked = parser.parse_args()
+    if asked.image and asked.image.is_dir():
+        beside(asked.image, asked.network, asked.rounds)
+        return
     with tempfile.TemporaryDirectory() as folder:
         path = asked.image or Path(folder) / "noise.png"
         if asked.image is None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from workbench import models
 from workbench.models.parts.attention import Kind, MapPoint
 from workbench.spec import UserError, unknown
 
@@ -195,6 +196,8 @@ def capture(model: nn.Module, x: Tensor, only: Collection[Layer] | None = None) 
     The forward pass runs in a thread of its own and goes on when the next layer is asked for, so no more than one
     block's maps are held. Features are copies; a map is the network's own tensor, to be copied by whoever keeps it.
     """
+    if only is None and not layers(model):
+        raise UserError(f"{type(model).__name__} has no attention; with attention: {', '.join(models.attentive())}.")
     handed: queue.Queue[Seen | BaseException | None] = queue.Queue()
     turn = threading.Semaphore(0)
     given_up = threading.Event()

@@ -231,6 +231,6 @@ def check(name: str, layers: Sequence[Layer], height: int, width: int) -> None:
         first, why = next(iter(left.items()))
         best = side(layers)
         raise UserError(
-            f"No attention of {name} can be measured on {height}x{width} pixels: of {first}, {why}. Give it images"
-            f" of at least {best}x{best} LR pixels, or --crop {best}."
+            f"No attention of {name} can be measured on {height}x{width} pixels: of {first}, {why}. Take a crop that"
+            f" windows fill, such as --crop {best}, of images that are at least as large."
         )

@@ -52,6 +52,8 @@ def add(
         found = testsets.add(name, path, home, say)
     if before not in (None, found.folder):
         print(f"workbench: it takes the place of {before}.", file=sys.stderr)
+    for why in found.unread.values() if len(found.unread) > 1 else ():  # the only one is in the sentence
+        print(f"workbench: {why}", file=sys.stderr)
     if as_json:
         listing([_row(found)], True, COLUMNS)
         return

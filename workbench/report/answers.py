@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from workbench import here
+from workbench import here, scores
 from workbench.spec import Record
 
 from .layout import DAGGER, DOUBLE_DAGGER, spanned
@@ -80,10 +80,9 @@ def _doubts(record: Record) -> str:
 def of_images(record: Record) -> str:
     """The mean over a test set, and whose it is; of an incomplete set it is said to be one of some images only."""
     images, name = record.details.get("images", ()), record.details.get("weights", {}).get("name", "?")
-    missing = record.details.get("missing", {})
     digits, unit = (3, " dB") if record.unit == "decibels" else (4, "")
     value = f"{record.value:.{digits}f}{unit}"
     if record.details.get("complete"):
         return f"{value}, the mean over {len(images)} images, with {name}"
-    why = "; ".join(map(str, missing.values())) or "the images are not the whole set, or not its own"
+    why = "; ".join(scores.lacking(record)) or "the images are not the whole set, or not its own"
     return f"no mean of {record.details.get('set')}: {len(images)} images of it have {value} with {name}; {why}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -50,8 +50,8 @@ class _Near:
     grey: bool = False
 
 
-def recognise(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: int = 0) -> Verdict:
-    """See files as a known set, `unread` more of which could not be read.
+def recognise(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: Sequence[str] = ()) -> Verdict:
+    """See files as a known set; those called `unread` were there too, and could not be read.
 
     Neither their names nor their order matter where the content is known.
     """
@@ -130,7 +130,7 @@ def _cut(known: KnownSet, seen: Mapping[Path, Fingerprint]) -> str:
     return f", cut to multiples of {multiple}" if multiple > 1 else ", some of them cut"
 
 
-def _by_size(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: int) -> Verdict:
+def _by_size(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: Sequence[str]) -> Verdict:
     """A set whose content is not known here: its number, and sizes where they are known."""
     names = {path: path.stem for path in seen}
     fits = known.fits or (lambda height, width: True)
@@ -145,7 +145,9 @@ def _by_size(known: KnownSet, seen: Mapping[Path, Fingerprint], unread: int) -> 
     if len(seen) == known.count:
         return Verdict("complete", f"all {known.count} images, recognised by {known.how}", names, ())
     lacking = known.count - len(seen)
-    if lacking == unread or (known.fits and 0 < lacking <= known.count / 2):
+    if lacking == len(unread) or (known.fits and 0 < lacking <= known.count / 2):
         told = f"{len(seen)} of {known.count} images, recognised by {known.how}"
-        return Verdict("incomplete", told, names, (f"{lacking} more",))
-    return Verdict("different", f"{len(seen) + unread} images, not {known.count}", {}, ())
+        gone = lacking - len(unread)
+        missing = tuple(unread) if not gone else (*unread, f"{gone} more") if gone > 0 else (f"{lacking} more",)
+        return Verdict("incomplete", told, names, missing)
+    return Verdict("different", f"{len(seen) + len(unread)} images, not {known.count}", {}, ())

@@ -7,7 +7,7 @@ import importlib.util
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,9 @@ class TestSet:
     state: State
     sentence: str
     folder: Path
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Files that were there when it was registered and could not be read, each with the reason; under the name of a
+    missing image, if they are called so."""
 
     @property
     def complete(self) -> bool:
@@ -117,10 +120,10 @@ def add(name: str, folder: Path, home: Path, told: Say = unheard) -> TestSet:
         _some(images, broken, folder)
         verdict = Verdict("complete", f"{len(images)} images, a set of your own", {}, ())
         return _register(name, found[0].folder, images, broken, verdict, home)
-    best: tuple[layout.Group, dict[Path, Image], list[str], Verdict] | None = None
+    best: tuple[layout.Group, dict[Path, Image], dict[Path, str], Verdict] | None = None
     for group in sorted(found, key=lambda g: (abs(len(g.images) - known.count), -_area(g)))[:TRIED]:
         images, broken, prints = _look(group, told)
-        verdict = recognise(known, prints, len(broken))
+        verdict = recognise(known, prints, [path.name for path in broken])
         if best is None or len(verdict.names) > len(best[3].names):
             best = group, images, broken, verdict
         if verdict.state == "complete":
@@ -130,7 +133,7 @@ def add(name: str, folder: Path, home: Path, told: Say = unheard) -> TestSet:
     group, images, broken, verdict = best
     _some(images, broken, folder)
     if verdict.state == "different":
-        first = f" {broken[0]}" if broken else ""
+        first = f" {_first(broken)}" if broken else ""
         own = verdict.instead or f"my-{name}"
         raise UserError(
             f"{group.folder} is not {known.title} as published: {verdict.sentence}.{first} Register it under another "
@@ -158,6 +161,7 @@ def find(name: str, home: Path) -> TestSet:
         images = [Image(**i | {"path": Path(i["path"]), "stamp": tuple(i["stamp"])}) for i in entry["images"]]
         missing, sentence, folder = list(entry["missing"]), str(entry["sentence"]), Path(entry["folder"])
         state: State = entry["state"]
+        unread = dict(entry.get("unread", {}))
     except (OSError, ValueError, KeyError, TypeError):
         raise UserError(f"{file} cannot be read. Register the set again: workbench data add {name} FOLDER.") from None
     if not folder.is_dir():
@@ -169,7 +173,7 @@ def find(name: str, home: Path) -> TestSet:
         listed = ", ".join(gone[:3]) + (", ..." if len(gone) > 3 else "")
         sentence = f"{len(there)} of {len(images) + len(missing)} images; gone or changed since: {listed}"
         missing, state = missing + gone, "incomplete"
-    return TestSet(name, _title(name), there, tuple(missing), state, sentence, folder)
+    return TestSet(name, _title(name), there, tuple(missing), state, sentence, folder, unread)
 
 
 def check(name: str, home: Path, told: Say = unheard) -> TestSet:
@@ -188,21 +192,21 @@ def check(name: str, home: Path, told: Say = unheard) -> TestSet:
     lost = tuple(i.name for i in found.images if i not in there)
     count = len(found.images) + len(found.missing)
     sentence = f"{len(there)} of {count} images; {wrong[0]}"
-    return TestSet(found.name, found.title, tuple(there), found.missing + lost, "incomplete", sentence, found.folder)
+    return replace(found, images=tuple(there), missing=found.missing + lost, state="incomplete", sentence=sentence)
 
 
 def _look(
     group: layout.Group, told: Say = unheard
-) -> tuple[dict[Path, Image], list[str], dict[Path, fingerprint.Fingerprint]]:
+) -> tuple[dict[Path, Image], dict[Path, str], dict[Path, fingerprint.Fingerprint]]:
     """Every image of a group that can be read, why others cannot, and what they are recognised by."""
-    images, broken, prints = {}, [], {}
+    images, broken, prints = {}, {}, {}
     for number, path in enumerate(group.images, start=1):
         told(f"[{number}/{len(group.images)}] {path.name}")
         try:
             image = files.read(path)
             sha, stat = files.sha256(path), path.stat()
         except UserError as error:
-            broken.append(str(error))
+            broken[path] = str(error)
             continue
         height, width = image.shape[:2]
         stamp = (stat.st_size, stat.st_mtime_ns)
@@ -211,31 +215,38 @@ def _look(
     return images, broken, prints
 
 
-def _some(images: Mapping[Path, Image], broken: list[str], folder: Path) -> None:
+def _some(images: Mapping[Path, Image], broken: Mapping[Path, str], folder: Path) -> None:
     if not images:
-        raise UserError(f"No image in {folder} can be read. The first: {broken[0]}")
+        raise UserError(f"No image in {folder} can be read. The first: {_first(broken)}")
+
+
+def _first(broken: Mapping[Path, str]) -> str:
+    return next(iter(broken.values()))
 
 
 def _register(
-    name: str, folder: Path, images: Mapping[Path, Image], broken: list[str], verdict: Verdict, home: Path
+    name: str, folder: Path, images: Mapping[Path, Image], broken: Mapping[Path, str], verdict: Verdict, home: Path
 ) -> TestSet:
     """Keep what was seen, in the set's own order; one file for each set, so that nobody waits for anybody."""
     called = verdict.names or {path: path.stem for path in images}
     ordered = sorted((replace(i, name=called[p]) for p, i in images.items() if p in called), key=lambda i: i.name)
-    missing, sentence = list(verdict.missing), verdict.sentence
-    if broken and (missing or not verdict.names):
-        sentence += f"; {broken[0]}" + (f" And {len(broken) - 1} more." if len(broken) > 1 else "")
-        missing = missing or [f"{len(broken)} that cannot be read"]
+    sentence, unread = verdict.sentence, dict[str, str]()
+    missing = list(verdict.missing if verdict.names else [path.name for path in broken])
+    if broken and missing:
+        sentence += f"; {_first(broken)}" + (f" And {len(broken) - 1} more." if len(broken) > 1 else "")
+        for path, why in broken.items():
+            unread[path.stem if path.stem in missing else path.name] = why.replace(str(path), path.name)
     state: State = "incomplete" if missing else verdict.state
     entry: dict[str, Any] = {
         "folder": str(folder.absolute()),
         "state": state,
         "sentence": sentence,
         "missing": missing,
+        "unread": unread,
         "images": [asdict(i) | {"path": str(i.path)} for i in ordered],
     }
     files.whole(_folder(home) / f"{name}.json", json.dumps(entry, indent=1).encode())
-    return TestSet(name, _title(name), tuple(ordered), tuple(missing), state, sentence, folder.absolute())
+    return TestSet(name, _title(name), tuple(ordered), tuple(missing), state, sentence, folder.absolute(), unread)
 
 
 def _photographs() -> TestSet:
