@@ -105,11 +105,13 @@ def measured(
     return frame
 
 
-def _records(wanted: Sequence[execute.Request], at: asked.Store) -> list[Record]:
+def _records(
+    wanted: Sequence[execute.Request], at: asked.Store, contents: store.Contents | None = None
+) -> list[Record]:
     """The record of each request: from the store, or measured and appended to it; of what is here only, measured."""
     known: MutableMapping[str, Record] = {}
     if stored := [r for r in wanted if not r.variant.held]:
-        contents = store.read(at.records).told()
+        contents = contents or store.read(at.records).told()
         known = contents.newest()
         todo = execute.missing(stored, known, at.force)
         known.update({d.request.identity: d.record for d in progress.run(todo, at.records, since=contents)})
@@ -153,11 +155,9 @@ def changed(
 
     wanted = Changes([(None if not v.held and v.name == label else label, v) for label, v in added.items()], drop, only)
     composition, _ = change(papers.find_table(name), replace(wanted, columns=columns))
-    requests = composition.requests()
-    found = _records(requests, at) if requests else []
-    known = dict(store.read(at.records).told().newest()) | {
-        r.identity: record for r, record in zip(requests, found, strict=True)
-    }
+    requests, contents = composition.requests(), store.read(at.records).told()
+    found = zip(requests, _records(requests, at, contents), strict=True)
+    known = dict(contents.newest()) | {request.identity: record for request, record in found}
     return _cells(name, composition.table, composition.judged(known))
 
 
