@@ -292,6 +292,24 @@ def test_a_cluster_that_cannot_be_had_is_told_in_one_line(request_for, tmp_path,
     assert "\n" not in str(refused.value)
 
 
+def test_a_head_that_lost_what_it_had_begun_is_asked_once_more(monkeypatch):
+    errors, told = [ConnectionAbortedError(f"there: {reaching.UNBORN}."), None], []
+
+    def init(*where, **how):
+        if error := errors.pop(0):
+            raise error
+        return SimpleNamespace(dashboard_url="10.0.0.1:8265")
+
+    monkeypatch.setattr(onray, "_imported", lambda: SimpleNamespace(init=init, shutdown=lambda: None))
+    monkeypatch.setattr(reaching, "look", lambda address: address)
+    with onray.OnRay("10.0.0.1:10001", None, False, told.append):
+        assert errors == []
+    assert told == [
+        "The head node lost what it had begun for us, and is asked once more.",
+        "Ray's dashboard: http://10.0.0.1:8265",
+    ]
+
+
 def test_what_ray_s_client_says_to_nobody_is_told():
     log = logging.getLogger("ray.util.client.worker")
     before = log.level, log.propagate, len(log.handlers)

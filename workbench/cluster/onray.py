@@ -73,6 +73,13 @@ class OnRay:
 
     def _init(self, quiet: Mapping[str, Any]) -> Any:
         if self._address:
+            try:
+                return self._ray.init(f"ray://{self._address}", **quiet)
+            except ConnectionError as error:
+                if reaching.UNBORN not in str(error):
+                    raise
+            self._tell("The head node lost what it had begun for us, and is asked once more.")
+            self._ray.shutdown()
             return self._ray.init(f"ray://{self._address}", **quiet)
         named = os.environ.get("RAY_ADDRESS")
         if named or not reaching.left_behind():

@@ -21,6 +21,9 @@ PATIENCE = 5.0
 MARK = "Received when checking init: "
 """What Ray's client puts before the reason for which it was turned away, in a line that it logs for nobody."""
 
+UNBORN = "Starting Ray client server failed"
+"""What a head node says whose process for a client died as it was made; that happens, and the next one lives."""
+
 
 def checked(address: str) -> str:
     """HOST:PORT, or a UserError that says what it lacks."""
