@@ -109,7 +109,7 @@ def test_the_same_code_may_be_a_checkout_here_and_installed_there():
 
 
 def test_a_node_without_files_is_refused_and_a_clock_is_told():
-    with pytest.raises(UserError, match=r"The node a lacks 2 files that are judged or judge, x\.pth the first"):
+    with pytest.raises(UserError, match=r"The node a lacks 2 of the files that are judged or judge, x\.pth the first"):
         places.check([a_node("a", lacks=("x.pth", "y.png"))], print)
     told = []
     places.check([a_node("a", clock=59.0), a_node("b", clock=-3600.0)], told.append)

@@ -96,6 +96,11 @@ class OnRay:
 
     def roll(self, wanted: Sequence[Request], files: Sequence[str]) -> list[Node]:
         """Ask every node what it is."""
+        with self._connected():
+            self.nodes = self._asked(files)
+        return self.nodes
+
+    def _asked(self, files: Sequence[str]) -> list[Node]:
         about, start = self._ray.remote(node.about), time.time()
         there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
         if not there:
@@ -103,15 +108,20 @@ class OnRay:
         asked = [
             about.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(list(files)) for n in there
         ]
-        try:
-            told = self._ray.get(asked, timeout=ROLL_CALL)
-        except self._ray.exceptions.GetTimeoutError:
-            raise UserError(f"Not every one of {len(there)} nodes said within {ROLL_CALL:.0f} s what it is.") from None
-        except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"A node could not say what it is: {reason}. Is this workbench installed there?") from None
-        self.nodes = [_node(n, t, start) for n, t in zip(there, told, strict=True)]
-        return self.nodes
+        _, silent = self._ray.wait(asked, num_returns=len(asked), timeout=ROLL_CALL)
+        found = []
+        for each, reference in zip(there, asked, strict=True):
+            name = each["NodeManagerAddress"]
+            if reference in silent:
+                raise UserError(f"The node {name} did not say within {ROLL_CALL:.0f} s what it is. See: ray status.")
+            try:
+                found.append(_node(each, self._ray.get(reference), start))
+            except self._ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise UserError(
+                    f"The node {name} could not say what it is: {reason}. Is this workbench installed there?"
+                ) from None
+        return found
 
     def kind(self, request: Request) -> Hashable:
         return self._takes(request), request.machine, protocols.device(request.protocol) if request.machine else None
