@@ -3,8 +3,11 @@
 import contextlib
 import importlib.util
 import json
+import logging
 import os
+import platform
 import secrets
+import socket
 import sys
 import time
 from collections import Counter
@@ -17,7 +20,7 @@ import clustered
 import pytest
 
 from workbench import cluster, environment, execute, models, progress, store, testsets
-from workbench.cluster import node, onray, places
+from workbench.cluster import node, onray, places, reaching
 from workbench.cluster.places import Node
 from workbench.evaluate import Subject
 from workbench.spec import Input, Source, UserError
@@ -91,19 +94,24 @@ def test_a_gpu_that_no_node_has_is_refused_with_what_there_is(request_for):
         places.bind([request_for("esc-x4", "latency", "esc")], nodes[2:], {}, print)
 
 
-@pytest.mark.parametrize("what", ["workbench", "python", "torch"])
+@pytest.mark.parametrize("what", ["code", "python", "torch"])
 def test_a_node_with_another_version_is_refused_with_both(what):
-    other = a_node("10.0.0.2", versions={**SAME, what: "0.1"})
+    other = a_node("10.0.0.2", versions={**SAME, "workbench": "0.9", what: "0.1"})
     places.check([a_node("10.0.0.1")], print)
     with pytest.raises(UserError) as error:
         places.check([a_node("10.0.0.1"), other], print)
-    assert f"The node 10.0.0.2 would measure something else: {what} 0.1 there and {SAME[what]} here." in str(
-        error.value
-    )
+    there, here = "0.1", SAME[what]
+    if what == "code":
+        there, here = "0.1 (workbench 0.9)", f"{here} (workbench {SAME['workbench']})"
+    assert f"The node 10.0.0.2 would measure something else: {what} {there} there and {here} here." in str(error.value)
+
+
+def test_the_same_code_may_be_a_checkout_here_and_installed_there():
+    places.check([a_node("a", versions={**SAME, "workbench": "0.1.0"})], pytest.fail)
 
 
 def test_a_node_without_files_is_refused_and_a_clock_is_told():
-    with pytest.raises(UserError, match=r"The node a lacks 2 files that are judged or judge, x\.pth the first"):
+    with pytest.raises(UserError, match=r"The node a lacks 2 of the files that are judged or judge, x\.pth the first"):
         places.check([a_node("a", lacks=("x.pth", "y.png"))], print)
     told = []
     places.check([a_node("a", clock=59.0), a_node("b", clock=-3600.0)], told.append)
@@ -132,13 +140,15 @@ def test_a_record_is_dated_by_our_clock_where_the_node_s_is_off(off, adopted, ou
 # --- what a node does
 
 
-def test_a_node_gives_back_a_record_as_plain_data(request_for, monkeypatch):
+def test_a_node_gives_back_a_record_as_plain_data(request_for, monkeypatch, capsys):
     monkeypatch.setattr(
         execute, "measure_apart", lambda asked, timeout: execute._record(asked, execute.Outcome("ok", None, (timeout,)))
     )
     request = request_for()
     assert store.parse(node.work(node.job(request, 5.0))).values == (5.0,)
     assert store.parse(node.work(node.job(request, None))).values == (execute.PATIENCE,)
+    begun, ended = capsys.readouterr().err.splitlines()[:2]  # which --logs shows
+    assert (begun, ended) == (f"{request}: begun on {platform.node()}", f"{request}: ok after 0.0 s")
 
 
 def test_a_request_comes_to_a_node_as_json_and_is_the_same_there(request_for, tmp_path):
@@ -199,6 +209,60 @@ def test_a_store_that_takes_nothing_is_told_before_anybody_waits(request_for, tm
         opened("ray", [request_for()], tmp_path / "file")
 
 
+@pytest.mark.parametrize(
+    ("on", "told"),
+    [
+        ("ray://10.0.0.1", r"names no port\. .*: --on ray://10\.0\.0\.1:10001\."),
+        ("ray://[::1]", r"names no port\. .*: --on ray://\[::1\]:10001\."),
+        ("ray://:10001", "is no HOST:PORT of a Ray"),
+        ("ray://here:ray", "is no HOST:PORT of a Ray"),
+        ("ray://here:70000", "is no HOST:PORT of a Ray"),
+    ],
+)
+def test_an_address_has_a_machine_and_a_port(on, told):
+    with pytest.raises(UserError, match=told):
+        cluster.kind(on)
+
+
+@pytest.fixture
+def closed():
+    """A port of this machine at which nothing listens; it is ours, so that nothing will."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"127.0.0.1:{held.getsockname()[1]}"
+
+
+@pytest.fixture
+def no_address(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_where_nothing_listens_is_told_at_once(closed, monkeypatch, no_address):
+    with pytest.raises(UserError, match=rf"No Ray listens where --on ray://{closed} says: Connection refused\."):
+        reaching.look(closed)
+    for named in (closed, f"ray://{closed}"):
+        monkeypatch.setenv("RAY_ADDRESS", named)
+        with pytest.raises(UserError, match=rf"No Ray listens where RAY_ADDRESS={named} says: Connection refused\."):
+            reaching.look(None)
+
+
+def test_where_something_listens_it_is_left_to_ray(monkeypatch, no_address):
+    assert reaching.look(None) == "this machine"
+    with socket.create_server(("127.0.0.1", 0)) as there:
+        address = f"127.0.0.1:{there.getsockname()[1]}"
+        assert reaching.look(address) == f"ray://{address}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        assert reaching.look(None) == f"RAY_ADDRESS={address}"
+
+
+def test_what_a_killed_ray_has_left_is_not_asked(closed, tmp_path, monkeypatch):
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert not reaching.left_behind()
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "ray_current_cluster").write_text(closed)
+    assert reaching.left_behind()
+
+
 class Absent:
     """A Ray that finds no cluster, or one of another version."""
 
@@ -213,18 +277,88 @@ class Absent:
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "told"),
     [
-        ConnectionError("ray client connection timeout"),
-        RuntimeError("Version mismatch: The cluster was started with:\n Ray: 2.9\n Python: 3.10"),
+        (ConnectionError("ray client connection timeout"), "something listens there, but not as Ray's client server"),
+        (
+            RuntimeError("Version mismatch: The cluster was started with:\n Ray: 2.9\n Python: 3.10"),
+            "Version mismatch: The cluster was started with: Ray: 2.9 Python: 3.10. Install the same Ray and Python",
+        ),
+        (
+            ConnectionError(
+                'Initialization failure:\nTraceback (most recent call last):\n  File "a.py", line 1, in there\n'
+                "    raise RuntimeError(\nRuntimeError: Starting failed."
+            ),
+            "Initialization failure: RuntimeError: Starting failed. It may be too busy",
+        ),
     ],
 )
-def test_a_cluster_that_cannot_be_had_is_told_in_one_line(request_for, tmp_path, monkeypatch, error):
+def test_a_cluster_that_cannot_be_had_is_told_in_one_line(request_for, tmp_path, monkeypatch, error, told):
     monkeypatch.setattr(onray, "_imported", lambda: Absent(error))
-    with pytest.raises(UserError) as told:
+    monkeypatch.setattr(reaching, "look", lambda address: f"ray://{address}")
+    with pytest.raises(UserError) as refused:
         opened("ray://10.0.0.1:10001", [request_for()], tmp_path)
-    assert str(told.value).startswith(f"No Ray cluster could be had at ray://10.0.0.1:10001: {str(error).split()[0]}")
-    assert "\n" not in str(told.value)
+    assert str(refused.value).startswith(f"No Ray cluster could be had at ray://10.0.0.1:10001: {told}")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_head_that_lost_what_it_had_begun_is_asked_once_more(monkeypatch):
+    errors, told = [ConnectionAbortedError(f"there: {reaching.UNBORN}."), None], []
+
+    def init(*where, **how):
+        if error := errors.pop(0):
+            raise error
+        return SimpleNamespace(dashboard_url="10.0.0.1:8265")
+
+    monkeypatch.setattr(onray, "_imported", lambda: SimpleNamespace(init=init, shutdown=lambda: None))
+    monkeypatch.setattr(reaching, "look", lambda address: address)
+    with onray.OnRay("10.0.0.1:10001", None, False, told.append):
+        assert errors == []
+    assert told == [
+        "The head node lost what it had begun for us, and is asked once more.",
+        "Ray's dashboard: http://10.0.0.1:8265",
+    ]
+
+
+def test_what_ray_s_client_says_to_nobody_is_told():
+    log = logging.getLogger("ray.util.client.worker")
+    before = log.level, log.propagate, len(log.handlers)
+    with reaching.Overheard() as overheard:
+        log.debug("Pinging server.")
+        log.debug("Received when checking init: Invalid or missing authentication token")
+    assert (log.level, log.propagate, len(log.handlers)) == before
+    told = str(reaching.refused("there", ConnectionError("ray client connection timeout"), overheard.reason))
+    assert "it takes a token, and there is none here, or another. Copy ~/.ray/auth_token of its head node" in told
+
+
+class Lost:
+    """A Ray whose nodes offer no core, and which is gone when it is waited for."""
+
+    def __init__(self):
+        self.remote = lambda work: None
+
+    def nodes(self):
+        return [{"Alive": True, "Resources": {"CPU": 0.5}}, {"Alive": False, "Resources": {"CPU": 4.0}}]
+
+    def wait(self, references, timeout):
+        raise ConnectionError("Client is shutting down.")
+
+
+@pytest.fixture
+def lost(monkeypatch):
+    monkeypatch.setattr(onray, "_imported", Lost)
+    return onray.OnRay(None, None, False, pytest.fail)
+
+
+def test_a_cluster_without_a_core_is_refused(lost):
+    with pytest.raises(UserError, match="No node of the Ray cluster offers a core"):
+        lost.roll([], [])
+
+
+def test_a_cluster_that_is_lost_is_told_and_nothing_has_failed_by_it(lost, request_for):
+    lost._flying = {"a reference": (request_for(), None)}
+    with pytest.raises(UserError, match=r"lost \(Client is shutting down\), with 1 measurement .*the same command"):
+        lost.take()
 
 
 # --- a Ray of two nodes

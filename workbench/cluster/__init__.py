@@ -13,7 +13,7 @@ from workbench.execute import Request
 from workbench.spec import Record, UserError, unknown
 from workbench.sweep import Engine, Here, How
 
-from . import node, places
+from . import node, places, reaching
 
 if TYPE_CHECKING:
     from .onray import OnRay
@@ -43,6 +43,8 @@ def kind(on: str) -> tuple[str, str]:
         raise unknown("engine", on, KINDS, "")
     if (on != name and not where) or (name == LOCAL and where):
         raise UserError(f"--on was given {on!r}; give local, ray, ray://HOST:PORT, slurm or slurm://PARTITION.")
+    if name == "ray" and where:
+        reaching.checked(where)
     return name, where
 
 

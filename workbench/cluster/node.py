@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -27,27 +28,35 @@ from workbench.weights import Weights
 
 @cache
 def versions() -> dict[str, str]:
-    """What must be the same on every node: this workbench's code, Python and torch."""
+    """What must be the same on every node: this workbench's code, Python and torch; and what the code is called."""
     seen = environment.capture()
     digest = hashlib.sha256()
     package = Path(workbench.__file__).parent
     for path in sorted(package.rglob("*.py")):
         digest.update(str(path.relative_to(package)).encode() + b"\0" + path.read_bytes())
-    named = seen["commit"][:8] if seen["commit"] else seen["versions"]["workbench"] or "not installed"
     return {
-        "workbench": f"{named} (code {digest.hexdigest()[:8]})",
+        "workbench": seen["commit"][:8] if seen["commit"] else seen["versions"]["workbench"] or "not installed",
+        "code": digest.hexdigest()[:8],
         "python": platform.python_version(),
         "torch": str(seen["versions"]["torch"]),
     }
 
 
 def differences(there: Mapping[str, str], here: Mapping[str, str]) -> str:
-    """What a node has that whoever asks has not, both named; empty where there is nothing."""
+    """What a node has that whoever asks has not, both named; empty where there is nothing.
+
+    One may have the code as a checkout and the other installed: what it is called does not matter, if it is the same.
+    """
     return ", ".join(
-        f"{name} {there.get(name)} there and {wanted} here"
-        for name, wanted in here.items()
-        if there.get(name) != wanted
+        f"{name} {_named(there, name)} there and {_named(here, name)} here"
+        for name in ("code", "python", "torch")
+        if there.get(name) != here[name]
     )
+
+
+def _named(versions: Mapping[str, str], name: str) -> str:
+    told = str(versions.get(name))
+    return f"{told} (workbench {versions.get('workbench')})" if name == "code" else told
 
 
 def about(paths: Sequence[str] = ()) -> dict[str, Any]:
@@ -115,7 +124,11 @@ def work(job: Mapping[str, Any]) -> str:
         return json.dumps(
             {"refused": f"{len(lacking)} of its files are not on the node, {Path(lacking[0]).name} first"}
         )
-    return json.dumps(store.to_json(execute.measure_apart(request, job["timeout"])))
+    print(f"{request}: begun on {platform.node()}", file=sys.stderr, flush=True)
+    record = execute.measure_apart(request, job["timeout"])
+    told = record.status if record.reason is None else f"{record.status}: {record.reason}"
+    print(f"{request}: {told} after {record.took or 0:.1f} s", file=sys.stderr, flush=True)
+    return json.dumps(store.to_json(record))
 
 
 def files(request: Request) -> list[str]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,7 +19,7 @@ from workbench import environment, execute, protocols, store
 from workbench.execute import Outcome, Request
 from workbench.spec import Record, UserError
 
-from . import node, places
+from . import node, places, reaching
 from .places import Node, Takes
 
 RETRIES = 3
@@ -52,15 +53,13 @@ class OnRay:
 
     def __enter__(self) -> OnRay:
         quiet = {"logging_level": "error", "log_to_driver": self._logs}
+        where, overheard = reaching.look(self._address), reaching.Overheard()
         try:
-            context = self._init(quiet)
+            with overheard:
+                context = self._init(quiet)
         except Exception as error:  # which is what Ray raises where one of its processes takes too long to start
             self._ray.shutdown()
-            where, mend = "this machine", "It may be too busy to start one in time: try again, or leave --on out."
-            if self._address:
-                where, mend = f"ray://{self._address}", "Start one there with `ray start --head`, or take --on ray."
-            told = " ".join(str(error).split()).rstrip(".")
-            raise UserError(f"No Ray cluster could be had at {where}: {told}. {mend}") from None
+            raise reaching.refused(where, error, overheard.reason) from None
         url = getattr(context, "dashboard_url", "")
         self._tell(
             f"Ray's dashboard: http://{url}" if url else "Ray shows no dashboard; pip install 'ray[default]' has one."
@@ -74,32 +73,55 @@ class OnRay:
 
     def _init(self, quiet: Mapping[str, Any]) -> Any:
         if self._address:
+            try:
+                return self._ray.init(f"ray://{self._address}", **quiet)
+            except ConnectionError as error:
+                if reaching.UNBORN not in str(error):
+                    raise
+            self._tell("The head node lost what it had begun for us, and is asked once more.")
+            self._ray.shutdown()
             return self._ray.init(f"ray://{self._address}", **quiet)
-        try:
-            return self._ray.init("auto", **quiet)
-        except ConnectionError:
-            self._tell("No Ray cluster runs here, so one is started on this machine for as long as this lasts.")
-            paths = [str(Path(workbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-            os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # as its processes inherit it
-            only_here = {"_node_ip_address": "127.0.0.1", "num_cpus": environment.cores()}
-            return self._ray.init(**quiet, **only_here)
+        named = os.environ.get("RAY_ADDRESS")
+        if named or not reaching.left_behind():
+            try:
+                return self._ray.init("auto", **quiet)
+            except ConnectionError:
+                if named:
+                    raise
+        self._tell("No Ray cluster runs here, so one is started on this machine for as long as this lasts.")
+        paths = [str(Path(workbench.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))  # as its processes inherit it
+        os.environ |= {"RAY_worker_niceness": "0"}  # else what is timed gives way to whatever else runs
+        return self._ray.init("local", _node_ip_address="127.0.0.1", num_cpus=environment.cores(), **quiet)
 
     def roll(self, wanted: Sequence[Request], files: Sequence[str]) -> list[Node]:
         """Ask every node what it is."""
+        with self._connected():
+            self.nodes = self._asked(files)
+        return self.nodes
+
+    def _asked(self, files: Sequence[str]) -> list[Node]:
         about, start = self._ray.remote(node.about), time.time()
-        there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU")]
+        there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
+        if not there:
+            raise UserError("No node of the Ray cluster offers a core, so nothing can be measured there: ray status.")
         asked = [
             about.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(list(files)) for n in there
         ]
-        try:
-            told = self._ray.get(asked, timeout=ROLL_CALL)
-        except self._ray.exceptions.GetTimeoutError:
-            raise UserError(f"Not every one of {len(there)} nodes said within {ROLL_CALL:.0f} s what it is.") from None
-        except self._ray.exceptions.RayError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise UserError(f"A node could not say what it is: {reason}. Is this workbench installed there?") from None
-        self.nodes = [_node(n, t, start) for n, t in zip(there, told, strict=True)]
-        return self.nodes
+        _, silent = self._ray.wait(asked, num_returns=len(asked), timeout=ROLL_CALL)
+        found = []
+        for each, reference in zip(there, asked, strict=True):
+            name = each["NodeManagerAddress"]
+            if reference in silent:
+                raise UserError(f"The node {name} did not say within {ROLL_CALL:.0f} s what it is. See: ray status.")
+            try:
+                found.append(_node(each, self._ray.get(reference), start))
+            except self._ray.exceptions.RayError as error:
+                reason = str(error).strip().splitlines()[-1]
+                raise UserError(
+                    f"The node {name} could not say what it is: {reason}. Is this workbench installed there?"
+                ) from None
+        return found
 
     def kind(self, request: Request) -> Hashable:
         return self._takes(request), request.machine, protocols.device(request.protocol) if request.machine else None
@@ -133,19 +155,33 @@ class OnRay:
             options = {"num_cpus": cores, "max_retries": 0, "scheduling_strategy": self._on(at.key)}
             self._load[at.key] += 1
         options["num_gpus"] = int(takes == "gpu")
-        task = self._ray.remote(self._work).options(name=str(request), **options)
-        self._flying[task.remote(node.job(request, self._timeout))] = request, at
+        with self._connected():
+            task = self._ray.remote(self._work).options(name=str(request), **options)
+            self._flying[task.remote(node.job(request, self._timeout))] = request, at
 
     def take(self) -> tuple[Request, Record]:
         while not self._failed:
-            ready, _ = self._ray.wait(list(self._flying), timeout=1.0)
-            for reference in ready:
-                request, at = self._flying.pop(reference)
-                if at:
-                    self._load[at.key] -= 1
-                if record := self._record(request, at, reference):
-                    return request, record
+            with self._connected():
+                ready, _ = self._ray.wait(list(self._flying), timeout=1.0)
+                for reference in ready:
+                    request, at = self._flying.pop(reference)
+                    if at:
+                        self._load[at.key] -= 1
+                    if record := self._record(request, at, reference):
+                        return request, record
         return self._failed.popleft()
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[None]:
+        """A cluster that is lost ends the sweep: no measurement has failed by that."""
+        try:
+            yield
+        except ConnectionError as error:
+            left = len(self._flying)
+            raise UserError(
+                f"The Ray cluster is lost ({str(error).rstrip('.')}), with {left} measurement{'s' * (left != 1)} that "
+                "it was at or had before it. What came back is stored; the same command measures the rest."
+            ) from None
 
     def _record(self, request: Request, at: Node | None, reference: Any) -> Record | None:
         """What came back; None where it was begun again, or noted as failed."""
@@ -209,6 +245,7 @@ def _node(there: Mapping[str, Any], told: Mapping[str, Any], asked: float) -> No
 
 def _imported() -> Any:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it tells nobody that it ran, or on what
+    os.environ.setdefault("RAY_CLIENT_MAX_CONNECTION_TIMEOUT_S", "8")  # of three tries; it would be 30
     try:
         import ray
         import ray.exceptions

@@ -74,8 +74,9 @@ def check(nodes: Sequence[Node], tell: Callable[[str], None]) -> None:
             )
         if there.lacks:
             raise UserError(
-                f"The node {there.name} lacks {len(there.lacks)} files that are judged or judge, {there.lacks[0]} the "
-                "first. Keep weights and test sets where all nodes see them under one path: --data."
+                f"The node {there.name} lacks {len(there.lacks)} of the files that are judged or judge, "
+                f"{there.lacks[0]} the first. Keep weights and test sets where all nodes see them under one "
+                "path: --data."
             )
         if abs(there.clock) > SKEW:
             ahead = "ahead of" if there.clock > 0 else "behind"
