@@ -45,13 +45,30 @@ def server(tmp_path_factory):
     serving.stop()
 
 
-@pytest.fixture(params=["folder", "memory", "s3"])
+@pytest.fixture(scope="module")
+def google(tmp_path_factory):
+    """A server of Google's protocol of this machine, found by the variable of its clients."""
+    pytest.importorskip("gcsfs", reason="no gcsfs here, which speaks to gs://: pip install gcsfs")
+    emulated = pytest.importorskip("gcp_storage_emulator.server", reason="none here: pip install gcp-storage-emulator")
+    serving = emulated.create_server("127.0.0.1", 0, in_memory=True, default_bucket="bucket")
+    serving.start()
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{serving._api._httpd.server_port}")
+        environment.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+    serving.stop()
+
+
+@pytest.fixture(params=["folder", "memory", "s3", "gs"])
 def place(request, tmp_path):
     """A place that holds nothing yet."""
     if request.param == "folder":
         return tmp_path / "records"
     if request.param == "memory":
         return store.where(f"memory://{tmp_path}/records")
+    if request.param == "gs":
+        request.getfixturevalue("google")
+        return store.where(f"gs://bucket/{tmp_path.name}/records")
     request.getfixturevalue("server")
     import s3fs
 
@@ -150,7 +167,7 @@ def test_writers_of_which_one_is_killed_lose_nothing_and_write_nothing_twice(pla
     if str(place).startswith("memory"):
         pytest.skip("fsspec's memory is that of one process")
     line = json.dumps(store.to_json(make_record()))
-    fed = os.environ | {"PYTHONPATH": str(WRITERS.parent.parent)}
+    fed = os.environ | {"PYTHONPATH": os.pathsep.join([str(WRITERS.parent.parent), os.environ.get("PYTHONPATH", "")])}
     writers, number = (4, 60) if isinstance(place, store.Url) else (8, 200)  # more than a writer merges itself
     words = [sys.executable, str(WRITERS), str(place), str(writers), str(number), "1", line]
     with subprocess.Popen(words, env=fed, stdout=subprocess.PIPE, text=True) as running:

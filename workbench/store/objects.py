@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -49,6 +50,7 @@ def connected(url: str) -> tuple[Any, str]:
     if scheme not in fsspec.available_protocols():
         raise UserError(f"No storage {scheme!r}, of {url}. Known are a folder, s3://, gs:// and what else fsspec has.")
     package = PACKAGES.get(scheme, f"fsspec's file system for {scheme}")
+    logging.getLogger(package).setLevel(logging.CRITICAL)  # it logs with a traceback what it raises, and we tell
     try:
         options = S3 if package == "s3fs" else {}
         files, root = fsspec.url_to_fs(url, use_listings_cache=False, **options)
