@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from workbench import passing
 
 from .copies import Copies
-from .objects import asked, connected
+from .objects import asked, connected, refused
 from .places import MERGED, SUFFIX, Listed, Pen, own_name
 
 AT_ONCE, BYTES_AT_ONCE = 500, 2**26
@@ -102,7 +102,9 @@ class Bucket:
             self._files.invalidate_cache()
             try:
                 found: list[dict[str, Any]] = self._files.ls(self._root, detail=True)
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if refused(error):
+                    raise  # there is no bucket, or no storage at all
                 return []
             return found
 
@@ -142,17 +144,18 @@ class Bucket:
     def read(self, name: str, start: int = 0) -> bytes:
         if (span := self._spans.get(name)) is None:
             return bytes(asked(lambda: self._files.cat_file(self._path(name))))[start:]
-        return self._content(span.within)[span.begin : span.end][start:]
+        return self._content(span.within, span.begin, span.end)[start:]
 
-    def _content(self, listed: Listed) -> bytes:
+    def _content(self, listed: Listed, begin: int = 0, end: int | None = None) -> bytes:
         if listed.size is not None and listed.size > LARGEST:
             raise OSError(errno.EFBIG, f"it has {listed.size:,} bytes, and no more than {LARGEST:,} are fetched")
-        content = b"" if listed.size == 0 else self._copies.get(listed)
-        if content is None:
-            content = bytes(asked(lambda: self._files.cat_file(self._path(listed.name))))
-            if listed.size not in (None, len(content)):
-                raise OSError(errno.EIO, f"{len(content):,} bytes came of {listed.size:,}")
-        return content
+        content = b"" if listed.size == 0 else self._copies.get(listed, begin, end)
+        if content is not None:
+            return content
+        whole = bytes(asked(lambda: self._files.cat_file(self._path(listed.name))))
+        if listed.size not in (None, len(whole)):
+            raise OSError(errno.EIO, f"{len(whole):,} bytes came of {listed.size:,}")
+        return whole[begin:end]
 
     def merge(self) -> int:
         """Make few objects of those that writers have put, and remove them; how many they were.

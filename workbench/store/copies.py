@@ -60,15 +60,16 @@ class Copies:
                     self._seen.add(pack)
                     self._spots |= _spots(pack)
 
-    def get(self, listed: Listed) -> bytes | None:
-        """The content; None if it is not here any more."""
+    def get(self, listed: Listed, begin: int = 0, end: int | None = None) -> bytes | None:
+        """The content, or bytes of it; None if it is not here any more."""
         if listed in self._held:
-            return self._held[listed]
+            return self._held[listed][begin:end]
         if (spot := self._spots.get(listed)) is None:
             return None
+        size = (spot.size if end is None else end) - begin
         with contextlib.suppress(OSError), open(spot.pack, "rb") as file:
-            content = os.pread(file.fileno(), spot.size, spot.begin)
-            if len(content) == spot.size:
+            content = os.pread(file.fileno(), size, spot.begin + begin)
+            if len(content) == size:
                 return content
         del self._spots[listed]
         return None

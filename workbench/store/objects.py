@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from workbench.spec import UserError
@@ -14,11 +14,11 @@ T = TypeVar("T")
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 """What fsspec needs for a kind of storage; both are in the extras `s3` and `gs`."""
 
-CONNECT, ANSWER = 5, 20
+CONNECT, ANSWER = 5, 15
 """Seconds until a connection stands, and between two pieces of an answer."""
 
-S3 = {"config_kwargs": {"connect_timeout": CONNECT, "read_timeout": ANSWER, "retries": {"max_attempts": 1}}}
-"""s3fs asks five times by itself; its client would ask five times in each, and be waited for ten minutes."""
+S3 = {"config_kwargs": {"connect_timeout": CONNECT, "read_timeout": ANSWER, "retries": {"total_max_attempts": 1}}}
+"""s3fs asks five times by itself; its client would ask as often in each of them, and minutes would go by."""
 
 MEND = {
     "NoCredentialsError": "No credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
@@ -33,6 +33,7 @@ MEND = {
     "AuthorizationHeaderMalformed": "name the bucket's region: AWS_DEFAULT_REGION",
     "PermanentRedirect": "name the bucket's region: AWS_DEFAULT_REGION",
     "IllegalLocationConstraintException": "name the bucket's region: AWS_DEFAULT_REGION",
+    "404": "Not found, and not as a storage says it: look at AWS_ENDPOINT_URL, the bucket and the credentials",
     "NoSuchBucket": "make it, or look at its name and AWS_PROFILE",
     "DefaultCredentialsError": "No credentials were found: gcloud auth application-default login",
     "RefreshError": "log in again: gcloud auth application-default login",
@@ -84,7 +85,7 @@ def plain(error: Any) -> OSError:
 def sentence(error: Any) -> str:
     """What went wrong, in one line."""
     told = " ".join(str(getattr(error, "strerror", None) or error or type(error).__name__).split()).rstrip(".")
-    causes = list(_causes(error))
+    causes = _causes(error)
     if any(cause in UNANSWERED for cause in causes):
         return f"{told or 'No answer'} (tried several times, up to {ANSWER} s each: is the network up?)"
     mend = next((MEND[cause] for cause in causes if cause in MEND), None)
@@ -93,13 +94,24 @@ def sentence(error: Any) -> str:
     return mend if mend[0].isupper() else f"{told} ({mend})"
 
 
-def _causes(error: BaseException | None) -> list[str]:
+def refused(error: BaseException) -> bool:
+    """Whether the storage itself has said so, and not only its client that there is nothing."""
+    return any(isinstance(getattr(each, "response", None), dict) for each in _chain(error))
+
+
+def _causes(error: BaseException) -> list[str]:
     """The storage's code of an error and the kinds of what was raised, the outermost first."""
-    found: list[str] = []
-    while error is not None and len(found) < 20:
-        answer = getattr(error, "response", None)
+    found = list[str]()
+    for each in _chain(error):
+        answer = getattr(each, "response", None)
         if isinstance(answer, dict):
             found.append(str(answer.get("Error", {}).get("Code")))
-        found.append(type(error).__name__)
-        error = error.__cause__ or error.__context__
+        found.append(type(each).__name__)
     return found
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    for _ in range(20):
+        if error is not None:
+            yield error
+            error = error.__cause__ or error.__context__
