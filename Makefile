@@ -26,7 +26,7 @@ readme: .venv/ready ## write the generated parts of README.md from the records
 	@$(BIN)/python .ci/readme.py
 
 lock: ## pin what a fresh installation resolves to today
-	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,export,docs]'
+	@rm -rf .venv && $(PYTHON) -m venv .venv && $(BIN)/pip install -q -e '.[dev,export,docs,gs]'
 	@$(BIN)/python .ci/lock.py > constraints.txt && touch .venv/ready
 
 clean: ## remove the environment and everything generated; records stay

@@ -26,9 +26,10 @@ def writer(place, name, number, at_once, record, told):
 def main(place, writers, number, at_once, line):
     """The names that were told of, and how much the killed one had told when it was killed."""
     record, draw = store.parse(line), random.Random(2026)
-    if "://" in place:
-        import fsspec.implementations.local  # noqa: F401  # before there are forks, each of which would import it
-        import s3fs  # noqa: F401  # as well
+    if "://" in place:  # before there are forks, each of which would import it
+        import fsspec.implementations.local
+
+        fsspec.get_filesystem_class(place.partition(":")[0])
     pipes, pids = [], []
     for w in range(writers):
         reading, writing = os.pipe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -26,7 +27,7 @@ class Lock:
         """Whether it is held now; `wait` sleeps in the kernel until it is. Its folder has to be there."""
         kind = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
         while True:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            file = _opened(self.path, os.O_RDWR | os.O_CREAT)
             try:
                 fcntl.flock(file, kind)
                 if _leads_to(self.path, file):
@@ -34,6 +35,9 @@ class Lock:
                     return True
             except BlockingIOError:
                 return False
+            except OSError as error:
+                if error.errno != errno.ESTALE:  # removed on another machine after it was opened here
+                    raise
             finally:
                 if self.file != file:
                     os.close(file)  # whoever held it has removed the file, and the next one is at its place
@@ -55,8 +59,23 @@ class Lock:
         os.pwrite(self.file, text.encode(), 0)
 
 
-def _leads_to(path: Path, file: int) -> bool:
+def _opened(path: Path, flags: int) -> int:
+    """Open a file; that its folder was removed on another machine is FileNotFoundError, as on this one."""
     try:
-        return os.path.samestat(os.stat(path), os.fstat(file))
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ESTALE:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from None
+        raise
+
+
+def _leads_to(path: Path, file: int) -> bool:
+    """Whether a file is still the one of that name. Opened anew, since NFS asks its server then, and not for `stat`."""
+    try:
+        there = _opened(path, os.O_RDONLY)
     except FileNotFoundError:
         return False
+    try:
+        return os.path.samestat(os.fstat(there), os.fstat(file))
+    finally:
+        os.close(there)

@@ -57,6 +57,8 @@ class Reservations:
             except FileNotFoundError:
                 continue  # somebody was the last one out at this moment
             except OSError as error:
+                if isinstance(error, FileExistsError) and not (self.folder.is_symlink() or self.folder.is_file()):
+                    continue  # the same, between finding it there and looking what it is
                 self._shared = False
                 self._tell(f"No reservations can be made in {self.folder}: {error.strerror}; {LATE}")
         return True

@@ -18,14 +18,16 @@ def answer(record: Record) -> str:
     return f"{record.variant:22} {record.probe:14} {record.protocol:18} {_told(record)}"
 
 
+def disturbed(records: Iterable[Record]) -> str:
+    """What the mark of disturbed figures means, and what disturbed them; nothing where none is marked."""
+    why = spanned([why for record in records if record.status == "ok" for why in here.disturbed(record)])
+    return f"{DOUBLE_DAGGER}: {'; '.join(why)}." if why else ""
+
+
 def remarks(records: Iterable[Record]) -> list[str]:
     """What the marks of figures mean, and how those were counted that took more than shapes; each sentence once."""
     sound = [record for record in records if record.status == "ok"]
-    told = (
-        [f"{DOUBLE_DAGGER}: {'; '.join(why)}."]
-        if (why := spanned([w for r in sound for w in here.disturbed(r)]))
-        else []
-    )
+    told = [why] if (why := disturbed(sound)) else []
     left = dict.fromkeys(str(op) for record in sound for op in record.details.get("uncounted_heavy", ()))
     told += [f"{DAGGER}; left out: {', '.join(left)}."] if left else []
     told += [f"{r.probe} of {r.variant}: {how}" for r in sound if (how := counted(r))]

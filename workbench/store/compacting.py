@@ -20,7 +20,7 @@ def compact(folder: str | Path) -> str:
     place = at(folder)
     if not isinstance(place, Folder):
         merged = _merged(place)
-        return f"{merged} objects merged into one; each of their lines stays as it is."
+        return f"{merged} objects merged into fewer; each of their lines stays as it is."
     return f"{index(place.where)} records indexed; their text stays as it is, and the truth."
 
 

@@ -131,7 +131,9 @@ class Folder:
         try:
             with os.scandir(self.where) as entries:
                 return sorted(map(_listed, (e for e in entries if e.name.endswith(SUFFIX))))
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
+            return []  # and be it there by now
+        except NotADirectoryError:
             if self.where.exists():
                 raise
             return []
