@@ -66,7 +66,7 @@ EXPECTED = {
     "efficiency": ("energy.md", {"tables/energy.md"}, 0, len(papers.TABLES)),
     "claims": (f"{len(papers.CLAIMS)} claims: ", {"tables/claims.txt", "tables/claims.json"}, 0, 1),
 }
-"""What each prints, writes, and shows of pictures and tables, from two records."""
+"""What each prints, writes, and shows of pictures and tables, from three records."""
 
 GIVEN = {"complexity": {"tables": ["esc-table4", "hitsr-efficiency"]}}
 """Parameters beside the folders: all tables, which are the default, have ten pictures in three formats."""
@@ -93,7 +93,11 @@ def test_the_notebook_of_attention_shows_the_default_choice_of_every_picture(tmp
 @pytest.mark.parametrize("path", [p for p in NOTEBOOKS if p.stem in EXPECTED], ids=lambda p: p.stem)
 def test_a_notebook_runs_from_end_to_end(path, tmp_path, make_record, filled, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    records = filled(make_record("esc-x4", values=(967_500,)), make_record("esc-x4", "macs", values=(149_190_176_000,)))
+    records = filled(
+        make_record("esc-x4", values=(967_500,)),
+        make_record("esc-x4", "macs", values=(149_190_176_000,)),
+        make_record("esc-window8-x4", values=(900_000,)),
+    )
     results, output = tmp_path / "results", tmp_path / "executed" / path.name
     folders = {"records": str(records), "results": str(results)}
     reproduce.execute_notebook(path.stem, output, folders | GIVEN.get(path.stem, {}))

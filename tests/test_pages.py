@@ -44,7 +44,7 @@ def test_every_page_is_in_the_navigation_once():
 def test_every_command_and_every_option_is_in_the_reference():
     text = FILLED["reference/cli.md"]
     assert re.findall(r"^## `(.*)`$", text, re.MULTILINE) == list(commands())
-    assert "| `--precision <float>` | Width of" in text
+    assert "| `--precision FRACTION` | Width of" in text
     assert "workbench data add" in text
     assert "Exit codes: 0 fine; 2 what you can mend" in text
 

@@ -329,7 +329,7 @@ def test_a_question_that_nobody_waits_for_is_taken_back(slurm, request_for):
 
 def test_the_script_that_sbatch_is_given_answers(slurm, root, request_for):
     """A process is begun, as on a node: nothing but files goes between it and us."""
-    job = node.job(request_for(), None) | {"versions": {"torch": "0.1"}}
+    job = node.job(request_for(), None) | {"versions": node.versions() | {"torch": "0.1"}}
     (place,) = submitting.Sbatch(None, slurm.home, None).array("core", "core", None, [("0" * 32, job)])
     there = {**os.environ, "PYTHONPATH": str(root), "SLURM_JOB_ID": slurm.jobs()[0][1], "SLURM_NTASKS": "1"}
     subprocess.run(["bash", slurm.at / f"{place.folder.name}.sh"], env=there, check=True)

@@ -31,8 +31,9 @@ class Kept:
         self._kept: dict[Hashable, _One] = {}
 
     def get(self, key: Hashable, sources: tuple[Tensor, ...], make: Callable[[], Tensor]) -> Tensor:
-        unseen = any(s.is_inference() and not (s.is_cpu or s.is_meta) for s in sources)
-        if unseen or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return make()
+        if any(s.is_inference() and not (s.is_cpu or s.is_meta) for s in sources):
             return make()
         state = tuple((s.data_ptr(), 0 if s.is_inference() else s._version, s.device, s.dtype) for s in sources)
         here = [s for s in sources if s.is_cpu]
