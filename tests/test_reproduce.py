@@ -38,9 +38,10 @@ def test_what_figures_show_beyond_their_tables_is_other_sizes():
 
 
 def all_of_them(executed):
-    """Whether that is every notebook, each once, and those in the end that no other may run beside."""
-    alone = [n for n in reproduce.NOTEBOOKS if n in reproduce.ALONE]
-    return sorted(executed) == sorted(reproduce.NOTEBOOKS) and executed[-len(alone) :] == alone
+    """Whether that is every notebook, each once: those that measure first, the one that shows what all drew last."""
+    measuring = list(reproduce.MEASURING)
+    ordered = (executed[: len(measuring)], executed[-1:]) == (measuring, [reproduce.LAST])
+    return sorted(executed) == sorted(reproduce.NOTEBOOKS) and ordered
 
 
 @pytest.fixture
@@ -255,6 +256,21 @@ def test_notebooks_are_executed_again_when_anything_they_read_or_wrote_has_chang
     store.replace(records / "a.jsonl", "torn\n")  # whatever it is: they might tell of it
     assert again()
     assert not again()
+    for probe, spared in (
+        ("sharing", {"your_model", "claims", "ablations", "efficiency"}),
+        ("latency", {"attention", "your_model"}),
+        ("macs", {"attention"}),
+    ):
+        with (records / "a.jsonl").open("a") as file:
+            file.write(f'{{"variant": "esc-x4", "probe": "{probe}"}}\n')
+        again()
+        assert set(executed) == set(reproduce.NOTEBOOKS) - spared
+        assert executed[-1] == reproduce.LAST
+        assert not again()
+    (records / "arrays").mkdir()
+    (records / "arrays" / "0.npy.gz").write_bytes(b"")
+    again()
+    assert executed == ["attention", reproduce.LAST]
     (results / "report" / "claims.ipynb").unlink()
     assert again()
     (results / "figures").mkdir()
@@ -267,8 +283,35 @@ def test_notebooks_are_executed_again_when_anything_they_read_or_wrote_has_chang
     (results / "report" / made.NOTE).write_text("torn")
     assert again()
     assert not again()
-    monkeypatch.setattr(made, "inputs", lambda *_: "other code")
+    monkeypatch.setattr(made, "inputs", lambda records, reads, parameters: dict.fromkeys(reads, "other code"))
     assert again()
+
+
+def test_what_a_notebook_measures_itself_makes_no_other_one_stale(tmp_path, monkeypatch):
+    executed = []
+
+    def execute(name, output, parameters):
+        executed.append(name)
+        if name == "attention":
+            store.replace(tmp_path / "records" / "a.jsonl", '{"variant": "esc-x4", "probe": "attention"}\n')
+
+    monkeypatch.setattr(reproduce, "execute_notebook", execute)
+    for _ in range(2):
+        reproduce._notebooks(reproduce.NOTEBOOKS, tmp_path / "records", tmp_path)
+        assert all_of_them(executed)
+
+
+def test_a_quick_run_leaves_what_is_known_of_the_others(tmp_path, monkeypatch):
+    executed = []
+    monkeypatch.setattr(reproduce, "execute_notebook", lambda name, *_: executed.append(name))
+    reproduce._notebooks(reproduce.NOTEBOOKS, tmp_path / "records", tmp_path)
+    store.replace(tmp_path / "records" / "a.jsonl", '{"variant": "esc-x4", "probe": "latency"}\n')
+    executed.clear()
+    reproduce._notebooks(["claims", reproduce.LAST], tmp_path / "records", tmp_path)
+    assert executed == ["claims", reproduce.LAST]
+    executed.clear()
+    reproduce._notebooks(reproduce.NOTEBOOKS, tmp_path / "records", tmp_path)
+    assert set(executed) == {"ablations", "efficiency", reproduce.LAST}
 
 
 def test_notebooks_that_were_not_all_executed_are_not_noted(tmp_path, monkeypatch):
@@ -282,9 +325,12 @@ def test_notebooks_that_were_not_all_executed_are_not_noted(tmp_path, monkeypatc
 
 
 def test_the_digest_of_what_results_depend_on_sees_code(tmp_path, monkeypatch):
-    one = made.inputs(tmp_path, ["complexity"], {})
-    assert one == made.inputs(tmp_path, ["complexity"], {})
-    assert one != made.inputs(tmp_path, ["complexity"], {"records": "elsewhere"})
-    assert one != made.inputs(tmp_path, ["claims"], {})
+    def digest(name="complexity", **parameters):
+        return made.inputs(tmp_path, {name: bool}, parameters)[name]
+
+    one = digest()
+    assert one == digest()
+    assert one != digest(records="elsewhere")
+    assert one != digest("claims")
     monkeypatch.setattr(made, "__file__", str(tmp_path / "made.py"))
-    assert one != made.inputs(tmp_path, ["complexity"], {})
+    assert one != digest()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,39 +17,60 @@ NOTE = "made.json"
 FOLDERS = ("tables", "figures", "report")
 
 
-def stands(results: Path, of: str) -> bool:
-    """Whether what was made of `of` lies there as it was written: nothing gone, nothing changed, nothing new."""
+ARRAYS = "arrays"
+"""What files beside the records count as, among the probes."""
+
+_PROBE = re.compile(rb'"probe": "([^"\\]*)"')
+
+Reads = Callable[[str], bool]
+"""Whether somebody reads records of a probe, by its name."""
+
+
+def noted(results: Path) -> dict[str, str]:
+    """Of what each notebook was made whose results lie there as they were written: nothing gone, changed or new."""
     try:
-        noted = json.loads((results / "report" / NOTE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(noted == {"of": of, "made": _made(results)})
+        found = json.loads((results / "report" / NOTE).read_text(encoding="utf-8"))
+        return dict(found["of"]) if found["made"] == _made(results) else {}
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
-def note(results: Path, of: str) -> None:
-    """Remember of what everything was made that lies in the folders of results now."""
+def note(results: Path, of: Mapping[str, str]) -> None:
+    """Remember of what each notebook was made, and what lies in the folders of results now."""
     store.replace(results / "report" / NOTE, json.dumps({"of": of, "made": _made(results)}) + "\n")
 
 
-def inputs(records: Path, notebooks: Iterable[str], parameters: dict[str, Any]) -> str:
-    """A digest of all that results depend on: records, this package, the notebooks, versions, machine and commit."""
-    source, package = environment.home() / "notebooks", Path(__file__).resolve().parent
+def inputs(records: Path, reads: Mapping[str, Reads], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """A digest of all that each notebook depends on: its text, what it reads, this package, versions and commit."""
+    package = Path(__file__).resolve().parent
     code = [p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts]
-    told = [
-        json.dumps([parameters, environment.capture()], sort_keys=True),
-        _held(records),
-        _digest(package, code),
-        _digest(source, [source / f"{name}.ipynb" for name in notebooks]),
-    ]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+    common = json.dumps([parameters, environment.capture()], sort_keys=True) + _digest(package, code)
+    held = _held(records)
+
+    def of(name: str) -> str:
+        source = environment.home() / "notebooks" / f"{name}.ipynb"
+        read = {probe: digest for probe, digest in held.items() if not probe or reads[name](probe)}
+        told = [common, _digest(source.parent, [source]), json.dumps(read, sort_keys=True)]
+        return hashlib.sha256("\n".join(told).encode()).hexdigest()
+
+    return {name: of(name) for name in reads}
 
 
-def _held(records: Path) -> str:
-    """Of the records; of a place that is no folder, what it lists of them."""
+def _held(records: Path) -> dict[str, str]:
+    """Of the records of each probe, and of lines of none, which everybody reads; of a bucket, what it lists."""
     if isinstance(records, store.Url):
-        return hashlib.sha256(json.dumps(store.at(records).names()).encode()).hexdigest()
-    held = [p for p in records.rglob("*") if p.suffix in (".jsonl", ".gz")] if records.is_dir() else []
-    return _digest(records, held)
+        return {"": hashlib.sha256(json.dumps(store.at(records).names()).encode()).hexdigest()}
+    told = dict[str, Any]()
+    for path in sorted(records.glob("*.jsonl")):
+        try:
+            lines = path.read_bytes().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            found = _PROBE.search(line)
+            told.setdefault(found[1].decode(errors="replace") if found else "", hashlib.sha256()).update(line + b"\n")
+    digests = {probe: one.hexdigest() for probe, one in told.items()}
+    return digests | {ARRAYS: _digest(records, records.rglob("*.gz"))}
 
 
 def _made(results: Path) -> str:

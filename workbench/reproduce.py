@@ -29,17 +29,22 @@ from workbench.published import Claim, Table
 from workbench.report import bounds, resolutions
 from workbench.spec import Record, UserError
 
-NOTEBOOKS = ("attention", "efficiency", "ablations", "claims", "your_model", "complexity")
-"""In the order in which they begin: the longest first, for some run side by side."""
+MEASURING = ("attention", "your_model")
+"""Notebooks that run networks: one after the other before all others, and left out where it has to be quick."""
 
-ALONE = ("your_model", "complexity")
-"""Notebooks that begin when all others have ended: what times something, and what shows all that was drawn."""
+LAST = "complexity"
+"""The notebook that writes the site, which shows what all others drew."""
+
+NOTEBOOKS = (*MEASURING, "efficiency", "ablations", "claims", LAST)
 
 ABREAST = 2
 """Notebooks at a time: each has a kernel, which takes a core and some hundred MB."""
 
-SLOW = ("attention", "your_model")
-"""Notebooks that run networks, and are left out where it has to be quick."""
+ATTENTION = ("attention", "sharing", "sharing-plan", "field", made.ARRAYS)
+"""Probes of attention, of whose records only its own notebook tells."""
+
+READ = {"attention": ATTENTION, "your_model": ("params", "macs", "planned-memory")}
+"""Probes of whose records a notebook tells; the others tell of all but attention's."""
 
 QUIET = "--IPKernelApp.log_level=50"
 """A kernel that is told to end may say that it was interrupted; errors of cells are told by the notebook."""
@@ -67,30 +72,47 @@ def run(quick: bool, records: Path, results: Path) -> tuple[list[tuple[Table, li
     known = store.read(records).newest()
     open_ = [r for t in tables for r in detective.searches(t, judge.judge(t, known)) if _wanted(r.variant.scale, quick)]
     unanswered += _measure(open_, records, hands=hands)
-    _notebooks([n for n in NOTEBOOKS if not (quick and n in SLOW)], records, results)
+    _notebooks([n for n in NOTEBOOKS if not (quick and n in MEASURING)], records, results)
     known = store.read(records).newest()
     return [(table, judge.judge(table, known)) for table in tables], unanswered
 
 
 def _notebooks(names: Sequence[str], records: Path, results: Path) -> None:
-    """Execute them, each in a kernel of its own, unless nothing changed of what they read or of what they wrote."""
-    from workbench import kernels
-
+    """Execute those of which something changed that they read, or all if what they wrote did; each in a kernel."""
     parameters = {"records": str(records), "results": str(results)}
-    of = made.inputs(records, names, parameters)
-    if made.stands(results, of):
+    noted, ran = made.noted(results), list[str]()
+
+    def inputs(some: Iterable[str]) -> dict[str, str]:
+        return made.inputs(records, {name: partial(_tells, name) for name in some}, parameters)
+
+    def execute(some: Sequence[str]) -> None:
+        from workbench import kernels
+
+        ran.extend(some)
+        works = [partial(_executed, name, results / "report" / f"{name}.ipynb", parameters) for name in some]
+        kernels.abreast(works, min(ABREAST, machine.threads()))
+
+    for name in (n for n in names if n in MEASURING):
+        if noted.get(name) != inputs([name])[name]:
+            execute([name])
+            noted |= inputs([name])  # what it lacked, it has measured
+    of = inputs(n for n in names if n not in MEASURING)
+    execute([n for n in of if n != LAST and noted.get(n) != of[n]])
+    if ran or noted.get(LAST) != of[LAST]:
+        execute([LAST])
+        made.note(results, noted | of)
+    else:
         print("notebooks: nothing changed since they were executed", file=sys.stderr)
-        return
 
-    def execute(name: str) -> None:
-        print(f"notebook: {name}\n", end="", file=sys.stderr)  # in one piece, whoever else writes
-        execute_notebook(name, results / "report" / f"{name}.ipynb", parameters)
 
-    together = [n for n in names if n not in ALONE]
-    kernels.abreast([partial(execute, name) for name in together], min(ABREAST, machine.threads()))
-    for name in (n for n in names if n in ALONE):
-        kernels.abreast([partial(execute, name)], 1)
-    made.note(results, of)
+def _tells(name: str, probe: str) -> bool:
+    """Whether a notebook tells of records of a probe."""
+    return probe in READ[name] if name in READ else probe not in ATTENTION
+
+
+def _executed(name: str, output: Path, parameters: dict[str, Any]) -> None:
+    print(f"notebook: {name}\n", end="", file=sys.stderr)  # in one piece, whoever else writes
+    execute_notebook(name, output, parameters)
 
 
 def needed(table: Table, quick: bool) -> list[execute.Request]:
