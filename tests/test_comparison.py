@@ -239,7 +239,8 @@ def test_the_first_is_compared_with_each_other_or_each_with_the_base(times):
     based = [("imdn-x4", "esc-x4", 2.0), ("rfdn-x4", "esc-x4", 0.56)]
     assert pairs("imdn-x4", "rfdn-x4", vs="esc-x4") == based
     assert pairs("imdn-x4", "esc-x4", "rfdn-x4", vs="esc-x4") == based
-    assert pairs("esc-x4", "esc-x4") == pairs("esc-x4", "esc-x4", vs="esc-x4") == [("esc-x4", "esc-x4", 1.0)]
+    itself = [("esc-x4", "esc-x4", 1.0)]
+    assert pairs("esc-x4", "esc-x4") == pairs("esc-x4", "esc-x4", vs="esc-x4") == pairs("esc-x4", vs="esc-x4") == itself
 
 
 def test_the_sentence_names_hardware_rounds_and_conditions(times, monkeypatch):
@@ -275,6 +276,13 @@ def test_what_was_not_reached_is_said(times):
     assert "rounds; after 67 min (the budget was 120 s, but 8 rounds are the least) its interval is still 20.0%" in over
     (cut,) = replace(wide, rounds=replace(wide.rounds, ended="interrupted")).sentences()
     assert "; after 40 rounds, interrupted, its interval is still 20.0% wide" in cut
+    for width, asked, told in [
+        (0.2, 1e-5, "20.0% wide, not 0.001%"),
+        (0.02004, 0.02, "2.004% wide, not 2.000%"),
+        (0.0003, 0.00015, "0.03% wide, not 0.01%"),
+    ]:
+        close = replace(wide, precision=asked, ratios=(Ratio("a", "b", 1.1, 1.0, 1 + width, 0.7),))
+        assert next(close.sentences()).endswith(f"its interval is still {told}")
     narrow = replace(wide, ratios=found.ratios)  # of several pairs, those that are narrow need no excuse
     assert "still" not in next(narrow.sentences())
 
@@ -295,7 +303,7 @@ def test_everything_is_in_the_json_raw_times_included(times):
     assert shown["state"].keys() >= {"why", "before", "after"}
 
 
-def test_what_disturbed_the_machine_is_said_once_and_does_not_touch_the_ratios(times):
+def test_what_disturbed_the_machine_is_said_once_and_whether_it_moves_the_ratios(times):
     found = times("imdn-x4", "rfdn-x4")
     assert replace(found, state={"why": []}).disturbed() is None
     busy = replace(found, state={"why": ["others kept 1.0 of 2 cores busy"]})
@@ -303,6 +311,13 @@ def test_what_disturbed_the_machine_is_said_once_and_does_not_touch_the_ratios(t
         "disturbed: others kept 1.0 of 2 cores busy; that met all alike, and widens the intervals"
     )
     assert list(busy.sentences()) == list(found.sentences())
+    several = replace(busy, settings=busy.settings | {"threads": 2})
+    assert several.disturbed() == (
+        "disturbed: others kept 1.0 of 2 cores busy; networks in 2 threads do not slow down alike, so ratios move too, "
+        "by more than the intervals say: repeat it on a quiet machine, or with --protocol small+one-thread"
+    )
+    on_gpu = replace(busy, settings=busy.settings | {"threads": 2, "device": "cuda"})  # where the CPU's threads wait
+    assert on_gpu.disturbed() == busy.disturbed()
 
 
 def test_orders_are_drawn_anew_each_time(times):
@@ -331,11 +346,15 @@ def test_two_real_networks_are_compared_on_the_command_line(workbench, monkeypat
             ("imdn-x4",),
             "A comparison takes two networks, and 1 was named: imdn-x4. Name another one: workbench compare",
         ),
-        (("imdn-x4", "--vs", "imdn-x4"), "A comparison takes two networks, and 1 was named: imdn-x4."),
         (("imdn-x4", "idmn-x4"), "No variant 'idmn-x4'. Did you mean 'imdn-x4'"),
         (("imdn-x4", "rfdn-x4", "--vs", "rfdn"), "No variant 'rfdn'. Did you mean"),
-        (("imdn-x4", "rfdn-x4", "--precision", "0"), "--precision 0 and --budget 120 were given; both must be above 0"),
-        (("imdn-x4", "rfdn-x4", "--budget", "-1"), "--precision 0.02 and --budget -1 were given; both must be above 0"),
+        (("imdn-x4", "rfdn-x4", "--precision", "0"), "--precision 0 was given; it must be above 0, such as 0.02."),
+        (("imdn-x4", "rfdn-x4", "--precision", "2"), "--precision was given 2: 2 is 200 %; write 2% or 0.02."),
+        (
+            ("imdn-x4", "rfdn-x4", "--precision", "150%"),
+            "--precision was given 150%: 1.5 is 150 %; write 100% at most.",
+        ),
+        (("imdn-x4", "rfdn-x4", "--budget", "-1"), "--budget -1 was given; it must be above 0, such as 120."),
         (("imdn-x4", "rfdn-x4", "--protocol", "stedy"), "No protocol 'stedy'. Did you mean 'steady'?"),
         (("imdn-x4", "rfdn-x4", "--protocol", "steady+graph"), "A CUDA graph was asked for on the CPU"),
         (("imdn-x4", "rfdn-x4", "--protocol", "steady+cuda"), "A measurement on a CUDA device was asked for, and"),
@@ -406,12 +425,36 @@ def test_an_interrupt_ends_the_rounds_and_what_was_played_can_be_kept(keep):
     assert (rounds.ended, len(rounds.seconds), len(rounds.order)) == ("interrupted", 9, 9)
 
 
-def test_an_interrupt_before_anything_can_be_said_is_one():
-    def run():
+@pytest.mark.parametrize(("runs", "told"), [(0, "0 rounds had"), (23, "1 round had"), (35, "7 rounds had")])
+def test_an_interrupt_before_anything_can_be_said_says_how_far_it_came(times, monkeypatch, runs, told):
+    left = iter(range(runs))  # ten of each to warm up
+
+    def run(variant, way, clock):
+        def once():
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return Sample(1.0, 1.0)
+
+        return once
+
+    monkeypatch.setattr(comparison, "_run", run)
+    warm = timing.warm
+    monkeypatch.setattr(timing, "warm", lambda run, least, budget, clock: warm(run, 10, 0.0, clock))
+    sentence = f"^Interrupted: {told} been played, and 8 are the least that say something. A comparison stores nothing"
+    with pytest.raises(UserError, match=sentence):
+        times("imdn-x4", "rfdn-x4", keep=True)
+    with pytest.raises(KeyboardInterrupt):
+        times("imdn-x4", "rfdn-x4")  # nobody asked for what is left
+
+
+def test_an_interrupt_before_the_first_round_has_the_sentence_of_a_comparison(workbench, monkeypatch):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        play([run, run], [(0, 1)], 1e-9, 1.0, np.random.default_rng(0), lambda: 0.0, keep=True)
+    monkeypatch.setattr(comparison, "compare", interrupted)
+    ran = workbench("compare", "imdn-x4", "rfdn-x4")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workbench: Interrupted: 0 rounds had been played, and 8 are the least")
 
 
 def test_a_budget_that_is_enough_is_not_said_to_be_too_small():

@@ -94,6 +94,40 @@ def test_a_server_that_was_killed_is_started_again():
     assert fresh.call(os.getppid) != server
 
 
+LISTENS = """
+import sys, time
+def wait(swallow):
+    print("ready", file=sys.stderr, flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        if not swallow:
+            raise
+        time.sleep(0.3)  # long enough for an echo
+        return "heard once"
+"""
+
+
+@pytest.mark.parametrize("send", [os.kill, os.killpg], ids=["to-the-parent", "to-all"])
+@pytest.mark.parametrize(("swallow", "out"), [(True, "heard once\n"), (False, "interrupted\n")])
+def test_ctrl_c_is_heard_once_where_it_is_asked_for_and_what_is_returned_then_is_the_answer(
+    root, tmp_path, send, swallow, out
+):
+    (tmp_path / "listens.py").write_text(LISTENS)
+    script = (
+        "import listens; from workbench import fresh\n"
+        f"try: print(fresh.call(listens.wait, {swallow}, timeout=60, heard=True))\n"
+        "except KeyboardInterrupt: print('interrupted')"
+    )
+    paths = os.environ | {"PYTHONPATH": f"{root}:{tmp_path}"}
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, env=paths, stdout=-1, stderr=-1, text=True, start_new_session=True) as parent:
+        assert parent.stderr
+        assert parent.stderr.readline() == "ready\n"
+        send(parent.pid, signal.SIGINT)
+        assert parent.communicate(timeout=30) == (out, "")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_it_ends_with_its_parent(root):
     inner = "import os, sys, time; print(os.getpid(), file=sys.stderr, flush=True); time.sleep(60)"

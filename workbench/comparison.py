@@ -94,7 +94,7 @@ class Comparison:
             told += f" {ratio.of} took less time in {ratio.probability:.0%} of {count} rounds"
             if not reached and ratio.width >= self.precision:
                 after = f"after {self._spent(count)} its interval is"
-                told += f"; {after} still {ratio.width:.1%} wide, not {self.precision:.1%}"
+                told += f"; {after} still {' wide, not '.join(_apart(ratio.width, self.precision))}"
             yield told
 
     def _spent(self, count: int) -> str:
@@ -128,9 +128,20 @@ class Comparison:
         return any(e.source is None for e in self.entrants)
 
     def disturbed(self) -> str | None:
-        """What kept the machine from its best, if anything did: it is in both times of a round, not in their ratio."""
-        why = "; ".join(self.state["why"])
-        return f"disturbed: {why}; that met all alike, and widens the intervals" if why else None
+        """What kept the machine from its best, if anything did, and whether ratios can be trusted beside that.
+
+        Whoever works on the cores of one thread takes his share of every run. Several threads wait for the slowest of
+        them, and how often a network makes them wait is its own: then ratios move, and no interval knows by how much.
+        """
+        if not (why := "; ".join(self.state["why"])):
+            return None
+        if self.settings["device"] != "cpu" or self.settings["threads"] == 1:
+            return f"disturbed: {why}; that met all alike, and widens the intervals"
+        return (
+            f"disturbed: {why}; networks in {self.settings['threads']} threads do not slow down alike, so ratios move "
+            "too, by more than the intervals say: repeat it on a quiet machine, or with "
+            f"--protocol {self.protocol.name}+one-thread"
+        )
 
     def told(self) -> list[str]:
         """Everything in words: sentences, conditions, what disturbed the machine."""
@@ -173,13 +184,12 @@ def compare(
 ) -> Comparison:
     """Time networks in turns in this process: the first against each other one, or each against `vs`.
 
-    With `keep`, Ctrl-C ends the rounds and what was played stands, if it is enough to say anything.
+    With `keep`, Ctrl-C ends the rounds and what was played stands; too few to say anything are a UserError.
     The same name twice is two networks of one kind, whose ratio should be 1: a test of the machine.
     """
-    if not precision > 0 or not budget > 0:
-        raise UserError(
-            f"--precision {precision:g} and --budget {budget:g} were given; both must be above 0, such as 0.02 and 120."
-        )
+    for option, given, such in (("--precision", precision, PRECISION), ("--budget", budget, BUDGET)):
+        if not given > 0:
+            raise UserError(f"{option} {given:g} was given; it must be above 0, such as {such:g}.")
     entrants, pairs = _matched([models.find(n) for n in names], None if vs is None else models.find(vs))
     way, seed = protocols.find(protocol), secrets.randbits(64)
     watch = machine.Watch(way.execution.device)
@@ -196,9 +206,19 @@ def compare(
         watch.begin(settings["threads"])
         rounds = play(runs, pairs, precision, budget, np.random.default_rng(seed), clock, say, keep)
         state = watch.end()
+    if len(rounds.seconds) < timing.FLOOR:
+        raise too_early(len(rounds.seconds))
     ratios = tuple(ratio(rounds, entrants[a].name, entrants[b].name, a, b) for a, b in pairs)
     device = _device(way.execution.device)
     return Comparison(entrants, ratios, rounds, way, settings, device, precision, budget, seed, state)
+
+
+def too_early(rounds: int) -> UserError:
+    """What is said of an interrupt before the rounds say anything."""
+    return UserError(
+        f"Interrupted: {rounds} round{'' if rounds == 1 else 's'} had been played, and {timing.FLOOR} are the least "
+        "that say something. A comparison stores nothing, so run again it begins anew."
+    )
 
 
 def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Variant, ...], list[tuple[int, int]]]:
@@ -207,7 +227,7 @@ def _matched(named: Sequence[Variant], base: Variant | None) -> tuple[tuple[Vari
         entrants, pairs = tuple(named), [(0, i) for i in range(1, len(named))]
     else:
         others = list(named)
-        if base in others:
+        if base in others and len(others) > 1:  # else it is timed beside itself
             others.remove(base)
         entrants, pairs = (*others, base), [(i, len(others)) for i in range(len(others))]
     if not pairs:
@@ -246,6 +266,18 @@ def ratio(rounds: Rounds, of: str, over: str, a: int, b: int) -> Ratio:
     low, high = timing.interval(list(logs))
     probability = float(np.mean(logs > 0) + np.mean(logs == 0) / 2)
     return Ratio(of, over, math.exp(float(np.median(logs))), math.exp(low), math.exp(high), probability)
+
+
+def _apart(width: float, asked: float) -> tuple[str, str]:
+    """Two widths in per cent, in digits that tell them from nothing and from each other."""
+    first, second = max(1, -_power(width) - 2), max(1, -_power(asked) - 2)
+    while first < 9 and f"{width:.{first}%}" == f"{asked:.{second}%}":
+        first, second = first + 1, second + 1
+    return f"{width:.{first}%}", f"{asked:.{second}%}"
+
+
+def _power(number: float) -> int:
+    return math.floor(math.log10(max(number, 1e-9)))
 
 
 def _rounded(middle: float, low: float, high: float) -> tuple[str, str, str]:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from workbench import interrupts
 from workbench.spec import Status
 
 VMSTAT = Path("/proc/vmstat")
@@ -42,12 +43,14 @@ def call(
     timeout: float | None = None,
     imports: Sequence[str] = (),
     held: Sequence[int] = (),
+    heard: bool = False,
 ) -> Any:
     """What `work` returns in a fresh process, as JSON has it; NoAnswerError if there is none in `timeout` seconds.
 
     The caller sleeps meanwhile. `work` is found by its name there, so it is no function of the main file; the
     arguments are pickled, and what is printed goes to our standard error. The server imports `imports`, once: the
-    first call decides. Open files in `held` are open there too, until it ends: a lock is held as long.
+    first call decides. Open files in `held` are open there too, until it ends: a lock is held as long. Where Ctrl-C is
+    `heard`, it interrupts `work` and not us: what that then returns is the answer. A second one waits for none.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["workbench.fresh", *imports])
@@ -55,14 +58,25 @@ def call(
     ours, theirs = context.Pipe(duplex=False)
     with _errors() as errors, contextlib.ExitStack() as stack:
         kept = [stack.enter_context(Connection(os.dup(file), readable=False)) for file in held]
-        child = context.Process(target=_child, args=(theirs, errors, kept, work, arguments))
+        interrupted = False
+        child = context.Process(target=_child, args=(theirs, errors, kept, heard, work, arguments))
         try:
             _start(child)
             theirs.close()
-            if not ours.poll(timeout):
+            try:
+                there = ours.poll(timeout)
+            except KeyboardInterrupt:
+                if not heard or child.pid is None:
+                    raise
+                interrupted = True
+                os.kill(child.pid, signal.SIGINT)  # Ctrl-C reaches all of us, but a kill perhaps only this process
+                there = ours.poll(timeout)
+            if not there:
                 raise NoAnswerError("timeout", f"no result after {timeout:g} s")
             return json.loads(ours.recv_bytes())
         except EOFError:
+            if interrupted:
+                raise KeyboardInterrupt from None
             if child.pid is None:
                 raise NoAnswerError("failed", "the server that starts processes was ended from outside") from None
             child.join()
@@ -142,13 +156,19 @@ def _child(
     pipe: Connection,
     errors: Connection,
     kept: Sequence[Connection],  # which is all that is done with them
+    heard: bool,
     work: Callable[..., Any],
     arguments: Sequence[Any],
 ) -> None:
     for stream in (1, 2):  # whatever a model prints must not mix with the parent's output
         os.dup2(errors.fileno(), stream)
     threading.Thread(target=_follow, daemon=True).start()
-    answer = json.dumps(work(*arguments)).encode()
+    if heard:
+        interrupts.hear_once()
+    try:
+        answer = json.dumps(work(*arguments)).encode()
+    except KeyboardInterrupt:
+        os._exit(1)  # no answer, and nothing that went wrong
     with contextlib.suppress(BrokenPipeError):  # the parent was killed, and nobody waits for an answer
         pipe.send_bytes(answer)
 

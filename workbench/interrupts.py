@@ -19,6 +19,7 @@ AGAIN = 0.05
 """Seconds after which an interrupt that had to wait is tried again."""
 
 _asked = False
+_echoes = False
 
 
 def watch() -> None:
@@ -26,6 +27,15 @@ def watch() -> None:
     signal.signal(signal.SIGINT, _interrupt)
     signal.signal(signal.SIGALRM, _interrupt)  # the clock of those that wait
     sys.unraisablehook = _unraisable
+
+
+def hear_once() -> None:
+    """The same in a process that is deaf to Ctrl-C so far. It may hear it twice, from the terminal and from its parent,
+    so what comes after the first is its echo."""
+    global _echoes
+    _echoes = True
+    watch()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def check() -> None:
@@ -47,6 +57,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     if _importing(frame):
         signal.setitimer(signal.ITIMER_REAL, AGAIN)
         return
+    if _echoes:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -53,18 +53,19 @@ def play(
     """Rounds of one run each, in random order, until each pair's interval is narrow enough or the time is spent.
 
     What a machine does to all alike (a clock that sinks, a neighbour that works) is in both times of a round and not
-    in their ratio. Warm-up takes a quarter of the budget at most. At least `timing.FLOOR` rounds are played.
+    in their ratio. Warm-up takes a quarter of the budget at most. At least `timing.FLOOR` rounds are played, and at
+    least `FIRST_LOOK` before an interval is found narrow. With `keep`, Ctrl-C ends them, however few they are.
     """
     start = clock()
     warmup = []
-    for number, run in enumerate(runs, start=1):
-        say(f"warming up the {len(runs)} networks: {number}")
-        warmup.append(timing.warm(run, 0, budget / 4 / len(runs), clock))
-    begun = clock()
     seconds, order = list[tuple[float, ...]](), list[tuple[int, ...]]()
     look = FIRST_LOOK
     ended: Ended = "rounds"
     try:
+        for number, run in enumerate(runs, start=1):
+            say(f"warming up the {len(runs)} networks: {number}")
+            warmup.append(timing.warm(run, 0, budget / 4 / len(runs), clock))
+        begun = clock()
         while len(seconds) < ROUNDS:
             turns = tuple(int(i) for i in generator.permutation(len(runs)))
             times = {i: runs[i]().seconds for i in turns}
@@ -80,7 +81,7 @@ def play(
                 ended = "budget"
                 break
     except KeyboardInterrupt:
-        if not keep or len(seconds) < timing.FLOOR:
+        if not keep:
             raise
         ended = "interrupted"
     return Rounds(tuple(seconds), tuple(order[: len(seconds)]), tuple(warmup), ended, clock() - start)

@@ -101,10 +101,11 @@ def compare(
     vs: Annotated[str | None, typer.Option("--vs", metavar="BASE", help="Each against this one instead.")] = None,
     protocol: Annotated[str, typer.Option("--protocol", help="How they run; +cuda for a GPU.")] = "steady",
     precision: Annotated[
-        float | None, fraction("--precision", "Width of a ratio's interval that is narrow enough: 0.02 or 2% [0.02].")
+        float | None,
+        fraction("--precision", "Width of a ratio's interval that ends it, from round 40 on: 0.02 or 2% [0.02]."),
     ] = None,
     budget: Annotated[
-        float, typer.Option(help="Seconds after which no further round begins; 8 rounds are played whatever they take.")
+        float, typer.Option(help="Seconds after which no further round begins; 8 are played whatever they take.")
     ] = 120.0,
     scale: Scale = None,
     arg: Arguments = None,
@@ -114,19 +115,25 @@ def compare(
     """Time networks in turns and say which is faster, by how much, and how sure that is."""
     from workbench import comparison
 
-    names = spread(names)
-    beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
-    chosen = networks(names, beside)
     precision = comparison.PRECISION if precision is None else precision
-    base = networks([vs], beside) if vs else [None]
-    every = [n for n in (*chosen, *base) if n is not None]
-    told = carried(every, beside, _compared, chosen, base[0], protocol, precision, budget)
+    try:
+        names = spread(names)
+        beside = asked([*names, *([vs] if vs else [])], scale, arg, timeout)
+        chosen = networks(names, beside)
+        base = networks([vs], beside) if vs else [None]
+        every = [n for n in (*chosen, *base) if n is not None]
+        told = carried(every, beside, _compared, chosen, base[0], protocol, precision, budget, heard=True)
+    except KeyboardInterrupt:
+        raise comparison.too_early(0) from None
     if as_json:
         print_json(told["object"])
     else:
         print("\n".join(told["lines"]))
     if told["object"]["ended"] == "interrupted":
-        raise UserError("Interrupted: above is what the rounds say that were played; more of them would say it surer.")
+        raise UserError(
+            "Interrupted: above is what the rounds say that were played; more of them would say it surer. Nothing is "
+            "stored."
+        )
 
 
 def _compared(

@@ -61,6 +61,9 @@ def fraction(option: str, help: str) -> Any:
             found = math.nan
         if rest or not math.isfinite(found):
             raise UserError(f"{option} was given {text}; write a fraction or per cent, such as 0.05 or 5%.")
+        if found > 1:
+            meant = f"{text.strip()}% or {found / 100:g}" if not percent and found <= 100 else "100% at most"
+            raise UserError(f"{option} was given {text}: {found:g} is {found * 100:g} %; write {meant}.")
         return found
 
     return typer.Option(option, metavar="FRACTION", parser=parsed, help=help)
@@ -192,14 +195,19 @@ def rooted(chosen: str | Variant, images: Sequence[str] | None) -> tuple[str, ..
     return tuple(str(placed(chosen, Path(one))) if p else one for one, p in zip(images or (), paths, strict=True))
 
 
-def carried(chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any) -> Any:
-    """What `work` returns, as JSON has it: here, or in a fresh process where any of the networks is somebody's own."""
+def carried(
+    chosen: Sequence[str | Variant], beside: Asked, work: Callable[..., Any], *arguments: Any, heard: bool = False
+) -> Any:
+    """What `work` returns, as JSON has it: here, or in a fresh process where any of the networks is somebody's own.
+
+    `heard`: it answers Ctrl-C itself, there as here.
+    """
     from workbench import own
 
     ours = [v.name for v in chosen if not isinstance(v, str) and v.source]
     if not ours:
         return work(*arguments)
-    return own.inside(" and ".join(ours), work, *arguments, timeout=beside.timeout)
+    return own.inside(" and ".join(ours), work, *arguments, timeout=beside.timeout, heard=heard)
 
 
 def look(records: Path | None) -> Contents:

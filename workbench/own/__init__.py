@@ -97,10 +97,12 @@ def _looked(source: Source, scale: int | None, stage: str) -> dict[str, Any]:
     return looking.look(source, scale, stage)
 
 
-def inside(who: str, work: Callable[..., Any], *arguments: Any, timeout: float | None = None) -> Any:
-    """What `work` returns in a fresh process, as JSON has it; a UserError there is one here."""
+def inside(
+    who: str, work: Callable[..., Any], *arguments: Any, timeout: float | None = None, heard: bool = False
+) -> Any:
+    """What `work` returns in a fresh process, as JSON has it; a UserError there is one here. `heard` as in `fresh`."""
     try:
-        told = fresh.call(_carried, work, arguments, timeout=timeout or PATIENCE, imports=IMPORTS)
+        told = fresh.call(_carried, work, arguments, timeout=timeout or PATIENCE, imports=IMPORTS, heard=heard)
     except fresh.NoAnswerError as died:
         raise UserError(_unanswered(who, died, "while it was measured")) from None
     if "mend" in told:
