@@ -12,6 +12,7 @@ from workbench.devices import DEVICES, Device
 from workbench.protocols import PROTOCOLS
 from workbench.report import labels
 from workbench.report import roofline as report
+from workbench.spec import UserError
 from workbench.tracing import trace
 
 TOY = Device("toy", "a toy", 100.0, 1000.0, 4000.0, 2000.0, 10.0, 2**30, "made up", launch=0.5)
@@ -70,8 +71,11 @@ def test_what_arithmetic_bounds_is_told():
 
 def test_the_device_is_the_protocols_unless_another_is_named():
     assert anatomy.dissect("esc-fp-x4").device is DEVICES["a100"]
+    assert anatomy.dissect("esc-fp-x4", "esc", "rtx-3090").device is DEVICES["rtx-3090"]
     assert anatomy.dissect("esc-fp-x4", "esc+h100").device is DEVICES["h100"]
-    assert anatomy.dissect("esc-fp-x4", "esc+h100", "rtx-3090").device is DEVICES["rtx-3090"]
+    refused = r"^--device rtx-3090 and protocol esc\+h100 name two devices; keep one of them\.$"
+    with pytest.raises(UserError, match=refused):
+        anatomy.dissect("esc-fp-x4", "esc+h100", "rtx-3090")
 
 
 def test_parts_are_ordered_by_what_is_asked_for(tiny):

@@ -260,7 +260,14 @@ def test_names_and_references_go_through_the_store(tmp_path, monkeypatch):
         (lambda: wb.trace(Tiny(), depth=0), "depth was given 0; modules are told apart by at least 1"),
         (lambda: wb.trace(Tiny(), device="a10"), "No device 'a10'. Did you mean 'a100'"),
         (lambda: wb.compare(Tiny()), "A comparison takes two networks, and 1 was named: Tiny-x2"),
-        (lambda: wb.compare(Tiny(), Tiny(), budget=0), "budget=0 were given; both must be above 0"),
+        (lambda: wb.compare(Tiny(), Tiny(), budget=0), "^budget=0 was given; it must be above 0, such as 120"),
+        (lambda: wb.compare(Tiny(), Tiny(), precision=2), "^precision=2 was given, which is 200%; give a fraction"),
+        (lambda: wb.table("esc-table2", add={"": Tiny()}), "^A network has the empty label ''; give it a name"),
+        (lambda: wb.table("esc-table2", drop=4), "^drop was given 4; give a name such as 'SwinIR-lt', or several in a"),
+        (lambda: wb.table("esc-table2", columns=[None]), "^columns was given None; give a name such as 'params'"),
+        (lambda: wb.table("esc-table2", only="four"), "^only 'four' is no scale; write x4, or several: only x2,x3"),
+        (lambda: wb.table("esc-table2", only=4.0), "^only was given 4.0; give a scale such as 4, or several: only="),
+        (lambda: wb.trace("imdn-x4", protocol="esc+h100", device="a100"), r"^device a100 and protocol esc\+h100 name"),
         (lambda: wb.table("esc-table1"), "No table 'esc-table1'. Did you mean"),
     ],
 )  # fmt: skip
@@ -317,6 +324,12 @@ def test_a_trace_is_frames_and_a_page():
     assert "and 2 more" in seen.top(1)._repr_html_()
     assert "RTX 4090" in seen._repr_html_()
     assert "RTX 4090" in repr(seen)
+    most = seen.top(2, "operator", sort="macs")
+    assert list(most.index) == ["conv2d", "pixel_shuffle"]
+    assert most._repr_html_().index("conv2d") < most._repr_html_().index("pixel_shuffle")
+    assert seen.top(3, sort="bytes")["bytes"].is_monotonic_decreasing
+    with pytest.raises(UserError, match=r"No order of a trace 'mac'\. Did you mean 'macs'"):
+        seen.top(sort="mac")
     with pytest.raises(UserError, match=r"No view of a trace 'modul'\. Did you mean 'module'"):
         seen.top(by="modul")
 
@@ -351,8 +364,10 @@ def test_a_row_of_a_network_that_is_here_only_stands_in_a_published_table(tmp_pa
     assert unmeasured["why"].item() == (
         "needs a CUDA GPU, and is not stored: wb.measure(model, 'latency', protocol='esc')"
     )
-    with pytest.raises(wb.UserError, match="only was given 'x4'; give a scale such as 4"):
-        wb.table("esc-table2", only="x4")
+    shown = [wb.table("esc-table2", only=s, records=tmp_path) for s in ([2, 4], "x2,4", ["x2", "4"])]
+    assert shown[0].equals(shown[1])
+    assert shown[0].equals(shown[2])
+    assert set(shown[0]["scale"]) == {2, 4}
     with pytest.raises(wb.UserError, match="is of x2, which only leaves out"):
         wb.table("esc-table2", add=Tiny(), only=4)
     with pytest.raises(wb.UserError, match="Did you mean"):

@@ -12,8 +12,8 @@ from workbench import cli, models, papers, probes, reproduce
 
 LAYERS = (
     {"spec", "walked"},
-    {"passing", "standins", "described", "published"},
-    {"environment", "interrupts", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits", "kernels"},
+    {"passing", "standins", "described", "published", "interrupts"},
+    {"environment", "tracing", "allocator", "fresh", "nvml", "locks", "drafts", "digits", "kernels"},
     {"devices", "machine", "turns", "images", "known", "ledger"},
     {"timing", "testsets", "lazily", "own"},
     {"protocols", "models", "probes", "papers", "store", "ratios"},

@@ -101,6 +101,9 @@ def dissect(variant: str | Variant, protocol: str = "esc", device: str | None = 
     way, found = protocols.find(protocol), models.find(variant)
     if depth < 1:
         raise UserError(f"--depth was given {depth}; modules are told apart by at least 1 name of their path.")
+    named = protocols.device(way)
+    if device is not None and named not in (None, device):
+        raise UserError(f"--device {device} and protocol {way.name} name two devices; keep one of them.")
     at = devices.find(way.bound.device if device is None else device)
     import torch
 

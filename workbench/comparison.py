@@ -190,6 +190,10 @@ def compare(
     for option, given, such in (("--precision", precision, PRECISION), ("--budget", budget, BUDGET)):
         if not given > 0:
             raise UserError(f"{option} {given:g} was given; it must be above 0, such as {such:g}.")
+    if precision > 1:
+        raise UserError(
+            f"--precision {precision:g} was given, which is {precision:.0%}; give a fraction, such as 0.02."
+        )
     entrants, pairs = _matched([models.find(n) for n in names], None if vs is None else models.find(vs))
     way, seed = protocols.find(protocol), secrets.randbits(64)
     watch = machine.Watch(way.execution.device)

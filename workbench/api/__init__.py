@@ -125,7 +125,7 @@ def table(
     *,
     add: Models | None = None,
     drop: str | Sequence[str] = (),
-    only: int | Sequence[int] = (),
+    only: int | str | Sequence[int | str] = (),
     columns: str | Sequence[str] = (),
     scale: int | None = None,
     records: str | Path | None = None,
@@ -134,7 +134,7 @@ def table(
 
     A notebook shows it as the table that was printed, figures measured here beside it. `add` puts networks of your own
     below the rows of their scale, best and second best anew: what of them can be counted or planned is measured, and
-    nothing else ever is. `drop` leaves methods out, `only` names scales, `columns` those to show.
+    nothing else ever is. `drop` leaves methods out, `only` names scales (4 or "x4"), `columns` those to show.
 
         >>> import workbench as wb
         >>> from torch import nn
@@ -151,8 +151,8 @@ def table(
     with asked.in_python():
         place, folder = asked.table(name), asked.folder(records)
         added = {} if add is None else asked.networks(add, scale)
-        words = [[word] if isinstance(word, str) else list(word) for word in (drop, columns)]
+        rows, shown = asked.words(drop, "drop", "SwinIR-lt"), asked.words(columns, "columns", "params")
         scales = asked.scales(only)
-        if not (added or scales or any(words)):
+        if not (added or scales or rows or shown):
             return frames.published(place, folder)
-        return frames.changed(place, added, words[0], scales, words[1], asked.Store.of(records, None, None, False))
+        return frames.changed(place, added, rows, scales, shown, asked.Store.of(records, None, None, False))

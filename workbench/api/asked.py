@@ -52,11 +52,23 @@ def table(name: object) -> str:
 
 
 def scales(only: object) -> list[int]:
-    """The scales that are to be shown, of one or of several whole numbers."""
+    """The scales that are to be shown, of one or of several: whole numbers, or as they are typed."""
+    from workbench.composing import typed
+
     found = list[int]()
     for one in only if isinstance(only, Iterable) and not isinstance(only, str) else [only]:
-        if isinstance(one, bool) or not isinstance(one, int):
+        if isinstance(one, bool) or not isinstance(one, int | str):
             raise UserError(f"only was given {one!r}; give a scale such as 4, or several: only=[2, 4].")
+        found += [one] if isinstance(one, int) else typed.scales([one])
+    return found
+
+
+def words(given: object, option: str, such: str) -> list[str]:
+    """The words of an option, one or several."""
+    found = list[str]()
+    for one in given if isinstance(given, Iterable) and not isinstance(given, str) else [given]:
+        if not isinstance(one, str) or not one.strip():
+            raise UserError(f"{option} was given {one!r}; give a name such as {such!r}, or several in a list.")
         found.append(one)
     return found
 
@@ -105,6 +117,8 @@ def networks(meant: Any, scale: int | None, twice: bool = False) -> dict[str, Va
     found = dict[str, Variant]()
     if isinstance(meant, Mapping):
         for label, one in meant.items():
+            if not str(label).strip():
+                raise UserError(f"A network has the empty label {label!r}; give it a name, such as {{'Ours': model}}.")
             if str(label) in found:
                 raise UserError(f"Two networks are labelled {str(label)!r}; give each a label of its own.")
             found[str(label)] = _labelled(str(label), network(one, scale))

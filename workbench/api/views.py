@@ -36,18 +36,19 @@ class Traced:
         """Every operator, longest first; seconds are lower bounds, an estimate."""
         return self.top(max(1, len(self.anatomy.operators)), "operator")
 
-    def top(self, n: int = TOP, by: str = "module") -> Shown:
-        """The parts that take longest, in base units."""
+    def top(self, n: int = TOP, by: str = "module", sort: str = "time") -> Shown:
+        """The parts that take longest, or have the most `macs` or `bytes`, in base units."""
         with asked.in_python():
-            anatomy.check(by, n)
-        parts = self.anatomy.parts(by)[:n]
+            anatomy.check(by, n, sort)
+        found = self.anatomy.ordered(sort)
+        parts = found.parts(by)[:n]
         columns = [f.name for f in dataclasses.fields(anatomy.Part)][1:]
         frame = Shown(
             [[getattr(p, c) for c in columns] for p in parts],
             index=pandas.Index([p.name for p in parts], name=by),
             columns=columns,
         )
-        frame.shown_as(taken.parts(self.anatomy, by, n))
+        frame.shown_as(taken.parts(found, by, n))
         return frame
 
     def picture(self, by: str = "module", top: int = TOP) -> Any:

@@ -31,7 +31,7 @@ def compose(name: str, typed: Typed, asked: own.Asked) -> tuple[Composition, lis
 
     A network that may be of any scale is of the one that is shown, where one is.
     """
-    table, only = papers.find_table(name), _scales(typed.only)
+    table, only = papers.find_table(name), scales(typed.only)
     wanted = changed.Changes((), _words(typed.drop, "--drop"), (), _words(typed.columns, "--columns"))
     if typed.add or typed.reported:
         changed.change(table, wanted)  # a slip in a word is told before anybody waits for a network
@@ -42,8 +42,8 @@ def compose(name: str, typed: Typed, asked: own.Asked) -> tuple[Composition, lis
         found.append((label, networks.find(network, replace(asked, scale=scale))))
     figures = None
     if typed.reported:
-        scales = {v.scale for _, v in found} or set(only)
-        figures = reported.read(typed.reported, asked.scale or (scales.pop() if len(scales) == 1 else None))
+        shown = {v.scale for _, v in found} or set(only)
+        figures = reported.read(typed.reported, asked.scale or (shown.pop() if len(shown) == 1 else None))
     composition, kept = changed.change(table, replace(wanted, add=found, only=only, reported=figures))
     told = [f"of {figures.file} not looked at: {', '.join(figures.strange)}"] if figures and figures.strange else []
     if kept:
@@ -64,7 +64,7 @@ def _words(given: Iterable[str], option: str) -> list[str]:
     return [word for words in found for word in words]
 
 
-def _scales(given: Iterable[str]) -> list[int]:
+def scales(given: Iterable[str]) -> list[int]:
     """Scales as they are typed: `x4`, `4`, `x2,x3`."""
     found = []
     for word in _words(given, "--only"):

@@ -29,8 +29,8 @@ def sentences(answer: Answer) -> str:
         lines = [
             f"{_side(answer.whole.lr)} does not fit whole: {_need(answer.whole)}",
             f"{tiles.columns * tiles.rows} tiles ({tiles.columns} across, {tiles.rows} down) of "
-            f"{_side(tiles.tile.lr)} fit, {tiles.overlap} pixels shared: {_need(tiles.tile)}; each gives "
-            f"{_side((tiles.tile.lr[0] * scale, tiles.tile.lr[1] * scale))}",
+            f"{_side(tiles.tile.lr)} (width x height) fit, {tiles.overlap} pixels shared: {_need(tiles.tile)}; "
+            f"each gives {_side((tiles.tile.lr[0] * scale, tiles.tile.lr[1] * scale))}",
             f"multiply-adds of all tiles: {1 + tiles.extra:.3f} times those of the whole image",
         ]
     return "\n  ".join([head, *lines])

@@ -95,7 +95,7 @@ def draw(anatomy: Anatomy, by: str | None, top: int) -> matplotlib.figure.Figure
         shown = anatomy.parts(by or "module")[:top]
         canvas = Canvas(figsize=(12.5, max(4.6, 0.42 * len(shown) + 1.9)), layout="constrained")
         shares, roof = canvas.subplots(1, 2, width_ratios=(1, 1.15))
-        size = "×".join(map(str, anatomy.shape[-2:]))
+        size = "x".join(map(str, anatomy.shape[:-3:-1]))
         takes = "about" if anatomy.device.measured else "at least"
         rates = "measured" if anatomy.device.measured else "peak"
         canvas.suptitle(
