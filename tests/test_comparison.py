@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from workbench import building, comparison, environment, forecast, protocols, timing
+from workbench import building, comparison, environment, forecast, models, own, protocols, timing
 from workbench import rounds as rounds_of
 from workbench.comparison import Ratio, ratio
 from workbench.rounds import FIRST_LOOK, Rounds, play
-from workbench.spec import Execution, Input, Protocol, UserError
+from workbench.spec import Execution, Input, Protocol, Source, UserError, Variant
 from workbench.timing import Sample, Warmup
 
 TRIALS = 400
@@ -455,6 +455,20 @@ def test_an_interrupt_before_the_first_round_has_the_sentence_of_a_comparison(wo
     ran = workbench("compare", "imdn-x4", "rfdn-x4")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err.startswith("workbench: Interrupted: 0 rounds had been played, and 8 are the least")
+
+
+def test_the_process_of_a_network_of_one_s_own_is_one_that_hears_ctrl_c(workbench, monkeypatch):
+    mine = Variant("./net.py:Net-x4", "./net.py:Net", "own", 4, "your own", Source("./net.py:Net", "/"))
+
+    def inside(who, work, *arguments, timeout, heard):
+        assert heard
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "find", lambda name, asked: mine)
+    monkeypatch.setattr(own, "inside", inside)
+    ran = workbench("compare", "./net.py:Net", "imdn-x4")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("workbench: Interrupted: 0 rounds had been played")
 
 
 def test_a_budget_that_is_enough_is_not_said_to_be_too_small():
