@@ -152,6 +152,9 @@ def _latency(inner: Section, protocol: str, said: frozenset[str]) -> Stated:
             raise inner.wrong(key, f"{inner.values[key]} is no number of runs")
     inner.one_of("statistic", ("median", "mean"))
     text, vs = inner.line("ratio"), inner.line("vs")
+    if "value" in inner.values and (text or vs):
+        both = "ratio" if text else "vs"
+        raise inner.wrong("value", f"there is {both} too, and one of them would be dropped; leave one of them out")
     if text is None:
         if "value" not in inner.values:
             raise inner.wrong(
