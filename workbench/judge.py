@@ -156,6 +156,8 @@ def _cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
             more.setdefault("records", (record,))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
+    if row.variant is None and printed is None:
+        return found("not printed", "the paper leaves the cell empty")
     if row.variant is None:
         return found("not measured", "this method is not in the catalogue; it is shown as reported")
     if column.probe not in probes.PROBES:
@@ -279,13 +281,13 @@ def _said(name: str) -> str:
 def summary(table: Table, cells: Iterable[Cell]) -> str:
     """One line: how many printed figures of each measurable column got which verdict; other methods apart."""
     cells = list(cells)
-    strangers = {one.method for one in cells if one.variant is None}
+    strangers = {one.method for one in cells if one.variant is None and one.printed is not None}
     titles = {c.id: c.title for c in table.columns}
     parts = []
     for column, verdicts in counts(table, cells).items():
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]] or ["nothing printed"]
-        empty = sum(c.column == column and c.variant is not None and c.printed is None for c in cells)
+        empty = sum(c.column == column and c.printed is None for c in cells)
         told += [f"and {empty} not printed"] if empty and total else []
         parts.append(f"{titles[column]}: {', '.join(told)}")
     line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")
