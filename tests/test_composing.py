@@ -279,6 +279,8 @@ def test_a_file_that_reports_nothing_has_its_sentence(write, text, said):
 @pytest.mark.parametrize(
     ("value", "column", "printed"),
     [("312K", "params", "312"), ("0.31M", "params", "3.1E+2"), (312, "params", "312"), ("22.9G", "macs", "22.9"),
+     ("1,234 K", "params", "1234"), ("21.8MB", "planned-memory", "21.8"), ("1.5 GiB", "memory", "1536"),
+     ("12.3us", "latency", "0.0123"),
      ("28.90", "quality+set14", "28.90")],
 )  # fmt: skip
 def test_a_typed_figure_is_put_in_the_unit_of_its_column(value, column, printed):
@@ -356,7 +358,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("rows = [{label = 'A'}]", "a row without a model needs its scale"),
         ("rows = [{label = 'A', scale = 4, reported = {parms = 1}}]", "rows[1].reported.parms: No column 'parms'."),
         ("rows = [{label = 'A', scale = 4, reported = {latency = 1}}]", "latency: the table does not show it"),
-        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "params: The figure 'NaN' cannot be read"),
+        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "params: 'NaN' is no figure of Params"),
         ("rows = [{label = 'A', scale = 4, reported = {params = [1]}}]", "reported.params: [1] is no figure"),
         ("rows = [{csv = 'none.csv'}]", "rows[1].csv: Cannot read "),
         ("protocol = 'steady'\nrows = [{from = 'esc-table2'}]", "figures of esc-table2 are of protocol esc"),
