@@ -355,7 +355,7 @@ def test_trained_weights_are_said_by_file_by_name_and_by_default(workbench, fold
     assert all(s["trained"] for s in json.loads(ran.out))
     assert ran.err.startswith(f"asid-x4 has the weights {known.name}, trained on noise (w.pth); 16x16 pixels from")
     again = workbench("attention", "asid-x4", *words, "--weights", "untrained", "--json")
-    assert "[1] a: 1 measures" in again.err
+    assert "[1] a: 1 measure in 1 pass" in again.err
     assert not any(s["trained"] for s in json.loads(again.out))
 
 
