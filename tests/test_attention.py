@@ -97,7 +97,7 @@ def test_every_pair_is_held_together_in_some_pass_and_no_pass_holds_more_than_th
         for a in swin.layers:
             for b in swin.layers:
                 assert (a.name, b.name) in together or a is b or measures.why_not(wanted[0], a, b)
-    with pytest.raises(UserError, match=r"Two maps of g0.b0 on 64x64 pixels take 12 MiB, more than the 6 MiB that are"):
+    with pytest.raises(UserError, match=r"Two maps of g0.b0 on 64x64 pixels take 12.00 MiB, more than the 6.00 MiB"):
         passes.plan(wanted, swin.layers, 64, 64, each)
 
 
@@ -355,7 +355,7 @@ def test_trained_weights_are_said_by_file_by_name_and_by_default(workbench, fold
     assert all(s["trained"] for s in json.loads(ran.out))
     assert ran.err.startswith(f"asid-x4 has the weights {known.name}, trained on noise (w.pth); 16x16 pixels from")
     again = workbench("attention", "asid-x4", *words, "--weights", "untrained", "--json")
-    assert "[1] a: 1 measures" in again.err
+    assert "[1] a: 1 measure in 1 pass" in again.err
     assert not any(s["trained"] for s in json.loads(again.out))
 
 
@@ -411,7 +411,10 @@ def test_layers_are_listed(workbench):
         (("swinir-light-x4", "--images", "EMPTY"), r"No image in the folder .*\. Images are files whose names end in"),
         (("swinir-light-x4", "--images", "EMPTY/none.png"), r"Cannot read .*none.png: No such file"),
         (("swinir-light-x4", "--weights", "EMPTY/none.pth"), r"There is no checkpoint .*none.pth"),
-        (("swinir-light-x4", "--memory", "1MB"), r"Two maps of g0.b0 on 64x64 pixels take 12 MiB, more than the 0 MiB"),
+        (
+            ("swinir-light-x4", "--memory", "1MB"),
+            r"Two maps of g0.b0 on 64x64 pixels take 12.00 MiB, more than the 0 B that",
+        ),
     ],
 )
 def test_what_the_user_can_mend_is_told_in_one_line(workbench, folder, tmp_path, words, told):

@@ -95,6 +95,27 @@ def test_counts_without_a_unit_are_compared_with_no_other_print(file):
     assert rules == [set(), {"other print"}, set()]
 
 
+@pytest.mark.parametrize(
+    ("text", "unit", "printed"),
+    [
+        ("FLOPs,2,40.9G\n", "G", "40.9"),
+        ("Params (K),2,0.91M\n", "K", "9.1E+2"),
+        ("Params,2,910 K\n", "K", "910"),
+        ("memory,2,1.5GB\n", "MB", "1536"),
+        ("latency (ms),2,**12.3us**\n", "ms", "0.0123"),
+    ],
+)
+def test_a_unit_may_be_written_behind_a_figure(file, text, unit, printed):
+    heading, line = text.split(",", 1)
+    table, _ = read(file(f"method,scale,{heading}\nA,{line}B,{line}"))
+    (column,) = table.columns
+    assert (column.unit, table.rows[0].printed[column.id]) == (unit, printed)
+    assert all("E" not in f.printed for f in audit.of(table))
+    if heading == "Params (K)":
+        (found,) = audit.of(read(file(f"method,scale,{heading}\nSwinIR-light,2,0.91M\nELAN-light,2,0.63M\n"))[0])
+        assert (found.printed, found.rule) == ("630", "other print")
+
+
 # --- what is wrong with a file
 
 GOOD = "method,scale,set5_psnr\n"
@@ -109,6 +130,8 @@ GOOD = "method,scale,set5_psnr\n"
         ("SwinIR,2,38.14,0.9611\nELAN,2,38.17,0.9612\n", r"has no line of headings: its first is 'SwinIR,2,38.14"),
         (GOOD, r"has no row below its headings"),
         (GOOD + "A,2,38\n", r"has 1 row below its headings; a figure is checked against those of others"),
+        ("method,scale,params\nA,2,38K\nB,2,38\n", r"Line 3 of .*, Params: '38' has no unit, and others of its column"),
+        (GOOD + "A,2,38\nB,2,38.1K\n", r"'38.1K' is no figure"),
         (GOOD + "A,2,38\nB,2,good\n", r"Line 3 of .*, Set5 PSNR: 'good' is no figure; write one figure in digits"),
         (GOOD + "A,2,38\nB,2,inf\n", r"'inf' is no figure"),
         (GOOD + "A,2,38\nB,2,38.1/0.96\n", r"'38.1/0.96' is no figure"),

@@ -23,16 +23,20 @@ def cell(cells, method, scale, column):
     return one
 
 
-def test_what_is_open_becomes_suspect_or_contradicted_and_says_by_what(unmeasured):
+def test_what_is_open_becomes_suspect_and_says_by_what(unmeasured):
     ssim = cell(unmeasured, "ESC-FP", 3, "manga109_ssim")
     assert ssim.verdict == "suspect"
     assert ssim.why.startswith("ESC-FP x3, urban100_ssim has the same; about 0.95")
     assert "; not measured: needs Manga109" in ssim.why
     assert [f.rule for f in ssim.audit] == ["copy", "outlier", "ranks", "order"]
-    flops = cell(unmeasured, "ELAN-lt", 2, "flops_g")
-    assert flops.verdict == "contradicted"
-    assert flops.why.startswith("another print of the same has 201.3: ELAN-L in HiT-SR (ECCV 2024), Table 2; not")
     assert cell(unmeasured, "ESC", 2, "set5_psnr").audit == ()
+
+
+def test_another_print_alone_gives_no_verdict_where_nothing_was_measured(unmeasured):
+    flops = cell(unmeasured, "ELAN-lt", 2, "flops_g")
+    assert (flops.verdict, [f.kind for f in flops.audit]) == ("not measured", ["contradicted"])
+    assert flops.why.startswith("no record yet: workbench measure elan-light-x2")
+    assert "FLOPs: 42/42 not measured;" in judge.summary(PUBLISHED, unmeasured)
 
 
 @pytest.mark.parametrize(("value", "verdict"), [(203_100_000_000, "reproduced"), (203_190_000_000, "explained"),
@@ -42,6 +46,8 @@ def test_what_a_measurement_bears_out_stays_so_and_keeps_its_findings(make_recor
     flops = cell(judge.judge(PUBLISHED, known), "ELAN-lt", 2, "flops_g")
     assert (flops.verdict, len(flops.audit)) == (verdict, 1)
     assert ("; differs: " in flops.why) == (verdict == "contradicted")
+    told = flops.why.startswith("another print of the same has 201.3: ELAN-L in HiT-SR (ECCV 2024), Table 2; differs: ")
+    assert told == (verdict == "contradicted")
 
 
 def test_a_contradicted_cell_that_was_measured_is_still_searched(make_record):
@@ -58,7 +64,9 @@ def test_evidence_inside_the_table_goes_first_and_weak_evidence_makes_no_verdict
     inside = audit.Finding(place, "38.35", "outlier", "inside", "strong")
     weak = replace(inside, strength="weak")
     assert judge.doubted(one, [other, inside]).verdict == "suspect"
-    assert judge.doubted(one, [other, weak]).verdict == "contradicted"
+    assert judge.doubted(one, [other, weak]).verdict == "not measured"
+    assert judge.doubted(replace(one, verdict="differs"), [other, weak]).verdict == "contradicted"
+    assert judge.doubted(replace(one, verdict="differs"), [other, inside]).verdict == "suspect"
     assert judge.doubted(one, [weak]).verdict == "not measured"
     assert judge.doubted(one, [weak]).audit == (weak,)
     assert judge.doubted(replace(one, verdict="planned"), [inside]).verdict == "planned"

@@ -107,7 +107,8 @@ def papers_variant(name):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (changed.Changes(drop=["rcann"]), "No row of esc-table2 'rcann'. Did you mean 'rcan'"),
+        (changed.Changes(drop=["rcann"]), "No method or variant of esc-table2 'rcann'. Did you mean 'rcan'"),
+        (changed.Changes(drop=["no-such"]), "'no-such'. 56 are known; list them: workbench table esc-table2"),
         (changed.Changes(only=[5]), "esc-table2 has nothing at x5; it"),
         (changed.Changes(columns=["parms"]), "No column 'parms'. Did you mean 'params"),
         (changed.Changes(columns=["quality"]), "'quality' names no test set; name one, such as quality+set14."),
@@ -236,6 +237,30 @@ rows = [
     assert "Theirs x4, set14_psnr+rgb, printed 266: impossible (certain)" in text
 
 
+def test_what_is_reported_of_nothing_is_not_printed_and_counted_so(write):
+    typed_in = """columns = ["params"]
+rows = [{label = "Theirs", scale = 4}, {label = "Others", scale = 4, reported = {params = 500}},
+  {model = "imdn-x4", reported = {params = 715}}]"""
+    shown = file.read(write(typed_in, "mine.toml"))
+    cells = shown.judged({})
+    assert (at(cells, "Theirs", "params_k").verdict, at(cells, "Theirs", "params_k").why) == (
+        "not printed", "nothing is reported of it"
+    )  # fmt: skip
+    assert at(cells, "Others", "params_k").verdict == "not measured"
+    told = judge.summary(shown.table, cells)
+    assert told == "mine: Params: 1/1 not measured, and 1 not printed; shown as reported: Others"
+
+
+def test_a_figure_in_another_unit_is_judged_by_the_digits_that_it_has(write):
+    def verdict(typed_in):
+        shown = file.read(write(f"rows = [{{model = 'imdn-x4', reported = {{params = {typed_in}}}}}]", "mine.toml"))
+        return at(shown.judged(records_of(shown, 715_176)), "IMDN", "params_k").verdict
+
+    assert [verdict(t) for t in ("'0.72M'", "'0.715M'", "'720K'", "'0.71M'")] == [
+        "reproduced", "reproduced", "differs", "explained"
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -254,6 +279,8 @@ def test_a_file_that_reports_nothing_has_its_sentence(write, text, said):
 @pytest.mark.parametrize(
     ("value", "column", "printed"),
     [("312K", "params", "312"), ("0.31M", "params", "3.1E+2"), (312, "params", "312"), ("22.9G", "macs", "22.9"),
+     ("1,234 K", "params", "1234"), ("21.8MB", "planned-memory", "21.8"), ("1.5 GiB", "memory", "1536"),
+     ("12.3us", "latency", "0.0123"),
      ("28.90", "quality+set14", "28.90")],
 )  # fmt: skip
 def test_a_typed_figure_is_put_in_the_unit_of_its_column(value, column, printed):
@@ -317,7 +344,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("rows = ['esc-x4', {lable = 'a', model = 'b'}]", "rows[2].lable: there is no such key. Did you mean 'label'"),
         ("rows = ['esc-x5']", "rows[1].model: No variant 'esc-x5'. Did you mean"),
         ("rows = [{from = 'esc-table9'}]", "rows[1].from: No table 'esc-table9'. Did you mean"),
-        ("rows = [{from = 'esc-table2', rows = ['EXC']}]", "rows[1].rows: No row of esc-table2 'EXC'."),
+        ("rows = [{from = 'esc-table2', rows = ['EXC']}]", "rows[1].rows: No method or variant of esc-table2 'EXC'."),
         ("rows = ['esc-x4']\ncolumns = ['parms']", "line 2: columns: No column 'parms'. Did you mean 'params'"),
         ("rows = ['esc-x4']\ncolumns = []", "columns: there are none; leave it out"),
         ("rows = ['esc-x4']\nprotocol = 'ecs'", "line 2: protocol: No protocol 'ecs'. Did you mean 'esc'"),
@@ -331,7 +358,7 @@ def test_a_file_describes_rows_columns_and_caption(write):
         ("rows = [{label = 'A'}]", "a row without a model needs its scale"),
         ("rows = [{label = 'A', scale = 4, reported = {parms = 1}}]", "rows[1].reported.parms: No column 'parms'."),
         ("rows = [{label = 'A', scale = 4, reported = {latency = 1}}]", "latency: the table does not show it"),
-        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "params: The figure 'NaN' cannot be read"),
+        ("rows = [{label = 'A', scale = 4, reported = {params = nan}}]", "params: 'NaN' is no figure of Params"),
         ("rows = [{label = 'A', scale = 4, reported = {params = [1]}}]", "reported.params: [1] is no figure"),
         ("rows = [{csv = 'none.csv'}]", "rows[1].csv: Cannot read "),
         ("protocol = 'steady'\nrows = [{from = 'esc-table2'}]", "figures of esc-table2 are of protocol esc"),

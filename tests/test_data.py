@@ -82,7 +82,9 @@ def test_the_list_is_for_eyes_too(workbench, tmp_path):
     head, *lines = workbench("data", "list", "--data", tmp_path).out.splitlines()
     assert head.split() == ["name", "images", "state", "found", "folder"]
     assert [line.split()[0] for line in lines] == [*testsets.SETS, "skimage-photos"]
-    assert "workbench data fetch manga109" in lines[4]
+    assert "workbench data fetch manga109" not in lines[4]
+    assert "workbench data add manga109 FOLDER; where to get it: http://www.manga109.org/en/" in lines[4]
+    assert "; where to get it: workbench data fetch set5" in lines[0]
 
 
 def test_a_terminal_sees_what_is_looked_at(workbench, site, tmp_path, monkeypatch):
@@ -129,6 +131,10 @@ def test_nothing_is_fetched_unasked(workbench, site, tmp_path):
     assert "No address that lasts is known: it is not downloaded." in told.out
     named = workbench("data", "fetch", "set5", "--data", tmp_path / "home")
     assert named.out.endswith("Not downloaded. To download it: workbench data fetch set5 --yes\n")
+    none = workbench("data", "fetch", "manga109", "--yes", "--data", tmp_path / "home")
+    assert (none.code, none.err) == (
+        2, "workbench: No address that lasts is known of Manga109, so it was not fetched; see above.\n"
+    )  # fmt: skip
     assert site[2] == []
     assert not (tmp_path / "home").exists()
 

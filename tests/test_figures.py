@@ -148,7 +148,7 @@ def test_a_cost_that_was_found_to_be_another_is_crossed(printed):
 
     (cross,), said = crosses(1.1)
     assert cross.get_xdata() == [pytest.approx(63.8)]
-    assert "of 16 costs 1 were found here too" in said
+    assert "of 16 costs 1 was found here too" in said
     assert "+10.0 %" in said
     assert crosses(1.004)[0] == []
     (cross,), _ = crosses(1e-9)
@@ -211,7 +211,7 @@ def test_areas_are_memory_and_the_planned_one_is_a_ring(printed):
     (ring,) = panel.collections
     assert ring.get_sizes()[0] / area[21.9] == pytest.approx(4)
     assert tuple(ring.get_offsets()[0]) == (21.9, 27.07)
-    assert "planned here without the device (1 of 14, +300.0 % to +300.0 %)" in texts(canvas)
+    assert "planned here without the device (1 of 14, +300.0 %)" in texts(canvas)
 
 
 def test_a_measured_time_is_a_cross_beside_its_circle(printed):
@@ -228,10 +228,42 @@ def test_bars_are_printed_figures_and_what_was_found_beside_them(printed):
         replace(c, measured=910.152) if (c.method, c.column) == ("SwinIR-L", "params_k") else c
         for c in printed["hitsr-efficiency"]
     ]
-    params, flops, _ = plots.draw(papers.FIGURES["hitsr-bars"], papers.TABLES["hitsr-efficiency"], cells).axes
+    canvas = plots.draw(papers.FIGURES["hitsr-bars"], papers.TABLES["hitsr-efficiency"], cells)
+    params, flops, _ = canvas.axes
+    assert "of 18 costs 1 was found here too, by their verdicts' protocols: +0.0 % of printed" in texts(canvas)
     assert sorted(round(bar.get_width(), 3) for bar in params.patches) == [772, 847, 853, 910, 910.152, 1013, 1181]
     assert len(flops.patches) == 6
     assert {"910", "910.2"} <= {t.get_text() for t in params.texts}
+
+
+def test_agreement_has_no_panel_for_a_scale_of_which_nothing_is_known(printed):
+    figure, table = papers.FIGURES["esc-table2-agreement"], papers.TABLES["esc-table2"]
+    cells = [
+        replace(c, measured=1.01 * c.reported, verdict="contradicted")
+        if (c.method, c.scale, c.column) == ("ESC", 3, "flops_g") else c
+        for c in printed[table.id]
+    ]  # fmt: skip
+    canvas = plots.draw(figure, table, cells)
+    assert [panel.get_title(loc="left") for panel in canvas.axes] == ["×3"]
+    assert "of 126 costs 1 was found here too, by their verdicts' protocols: +1.0 % of printed; nothing" in texts(
+        canvas
+    )
+    assert "was found at ×2, ×4" in texts(canvas)
+    assert "differs, contradicted or suspect" in texts(canvas)
+    whole = plots.draw(figure, table, printed[table.id])
+    assert len(whole.axes) == 3
+    assert "nothing of it was found here yet" in texts(whole)
+
+
+def test_a_title_ends_within_its_figure():
+    from matplotlib.figure import Figure as Canvas
+
+    for wide in (4.0, 7.2):
+        canvas = Canvas(figsize=(wide, 2), layout="constrained")
+        looks.headed(
+            canvas, "HiT-SR (ECCV 2024), efficiency bars: printed latency over a bound on NVIDIA A100 SXM 80 GB"
+        )
+        assert canvas._suptitle.get_window_extent().x1 < wide * canvas.dpi
 
 
 def test_cost_over_resolution_is_read_of_records_and_says_what_is_missing(make_record):

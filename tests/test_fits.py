@@ -13,7 +13,7 @@ ESC = find("esc")
 
 @pytest.mark.parametrize(
     ("text", "size"),
-    [("8GB", 8 * 10**9), ("8GiB", 8 * 2**30), ("500MB", 500 * 10**6), ("1.5 gb", 1500 * 10**6), ("123456", 123456)],
+    [("8GB", 8 * 10**9), ("8GiB", 8 * 2**30), ("500MB", 500 * 10**6), ("1.5 gb", 1500 * 10**6), ("1234567", 1234567)],
 )
 def test_sizes_are_read_as_people_write_them(text, size):
     assert fits.size(text, "--gpu") == size
@@ -23,6 +23,12 @@ def test_sizes_are_read_as_people_write_them(text, size):
 def test_a_size_that_is_none_has_its_sentence(text):
     with pytest.raises(UserError, match=rf"--gpu was given {text!r}; give a size such as 8GB, 8GiB, 500MB"):
         fits.size(text, "--gpu")
+
+
+@pytest.mark.parametrize(("text", "said"), [("1", "1 byte"), ("8", "8 bytes")])
+def test_a_size_without_its_unit_says_what_it_would_be(text, said):
+    with pytest.raises(UserError, match=rf"--memory was given '{text}', which is {said}; write its unit too: {text}GB"):
+        fits.size(text, "--memory")
 
 
 def test_what_cuda_s_context_takes_is_subtracted():

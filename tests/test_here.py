@@ -202,12 +202,14 @@ def test_markdown_shows_both_times_under_names_of_their_own(known):
         "| Silent | x4 | – | 50.0 | – | 0.50 |",
     ]
     assert len([line for line in text if line.startswith("Latency at x4: ")]) == 1
+    assert any("Latency here has no marks: those are of the printed times." in line for line in text)
 
 
 def test_of_a_gpu_the_measured_figure_stands_beside_the_printed_one(known):
     text = report.render(MADE, list(judged(known(gpu=GPU)).values()), "md").splitlines()
     assert "| Method | Scale | Latency (ms) | measured | Δ | verdict | printed ÷ Ours | measured ÷ Ours |" in text
     assert "| Other | x4 | 40.0 | 30.00 | +50.00 % | differs | 2.00 | 3.00 |" in text
+    assert not any("has no marks" in line for line in text)
     some = list(judged(known(CPU, {v: GPU[v] for v in ("rdn-x4", "esc-x4")})).values())
     text = report.render(MADE, some, "md")  # whose rows on the CPU have a ratio too, under another head
     assert "| Other | x4 | 40.0 | – | – | not measured | 200.0 | – | – |" in text
@@ -251,7 +253,7 @@ def test_cells_that_each_need_a_command_are_one_line(known):
     cells = list(judged(known()).values())
     (named, why), *_ = layout.gaps(cells)
     assert named == "Slow x4, Other x4, Ours x4: latency_ms"
-    assert why == "needs a CUDA GPU; workbench reproduce measures what tables need"
+    assert why == "needs a CUDA GPU; workbench reproduce, without --quick, measures what tables need"
     assert layout.gaps(cells[:1])[0][1].endswith(": workbench measure rdn-x4 --probe latency --protocol esc")
 
 

@@ -85,6 +85,9 @@ def test_figures_are_in_their_units(read):
         ("[latency]\nratio = '1.7x faster'", "latency.ratio: it is to no network; name one: vs"),
         ("[latency]\nvs = 'imdn-x4'", "latency.ratio: there is none; write how many times faster"),
         ("[latency]\nvs = 'imdn-x4'\nratio = '1.7x'", "'1.7x' cannot be read; write '1.7x faster', or slower"),
+        ("[latency]\nvalue = '1ms'\nvs = 'imdn-x4'\nratio = '2x faster'",
+         "line 2: latency.value: there is ratio too, and one of them would be dropped; leave one of them out."),
+        ("[latency]\nvalue = '1ms'\nvs = 'imdn-x4'", "line 2: latency.value: there is vs too"),
         ("[latency]\nvalue = '1ms'\nruns = 0", "latency.runs: 0 is no number of runs"),
         ("[latency]\nvalue = '1ms'\nwarmup = -1", "latency.warmup: -1 is no number of runs"),
     ],
@@ -139,7 +142,7 @@ def test_a_count_that_holds_under_another_protocol_only_names_it(read, known, ma
     assert (cut.verdict, cut.fits) == ("explained", ("fvcore",))
     none = counts.judge(replace(claim, printed="9.9"), ESC, mine | other)
     assert (none.verdict, none.protocol, none.fits) == ("differs", "fvcore", ())
-    assert none.why.endswith("none of 384 protocols (2 distinct figures) gives it; it is nearest itself")
+    assert none.why.endswith("none of 384 protocols (2 distinct figures) gives it; fvcore is nearest")
 
 
 def test_a_search_is_for_the_size_that_is_stated_and_its_protocols_say_so(read, make_record):

@@ -354,3 +354,12 @@ def test_the_picture_marks_what_is_host_bound_and_names_each_method(known):
     assert {t.get_text() for t in panel.texts} >= {"ESC", "ELAN-lt", "HiT-SRF", "SwinIR-lt", "1×"}
     assert panel.get_title(loc="left") == "×4: rank correlation −0.20, 1.00 without host-bound"
     assert bounds.picture(TABLE, {}).axes  # empty, and no error
+
+
+def test_the_axes_of_the_picture_are_written_in_one_style(known):
+    from matplotlib.ticker import NullFormatter
+
+    (panel,) = bounds.picture(TABLE, known).axes
+    for axis in (panel.xaxis, panel.yaxis):
+        assert isinstance(axis.get_minor_formatter(), NullFormatter)
+        assert [axis.get_major_formatter()(value, 0) for value in (0.5, 20, 1000)] == ["0.5", "20", "1,000"]

@@ -12,7 +12,18 @@ from workbench.spec import Record, UserError
 LEAST = 1000
 """Parameters and multiply-adds that any network has: fewer, without a unit, were printed in K, M, G or T."""
 
-UNITS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+COUNTS = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+BYTES = {"KB": 2.0**10, "MB": 2.0**20, "GB": 2.0**30, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+"""As torch's users print memory: an MB is 2**20 bytes."""
+SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0}
+UNITS: Mapping[str, Mapping[str, float]] = {
+    "params": COUNTS,
+    "macs": COUNTS,
+    "memory": BYTES,
+    "planned": BYTES,
+    "latency": SECONDS,
+}
+"""What a printed figure may have written behind it, by the probe of its column."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +56,40 @@ class Search:
         return f"{many} of {self.tried} protocols tried, which give {self.distinct} distinct figures"
 
 
+def split(figure: str, probe: str) -> tuple[str, float | None]:
+    """A figure without its unit, and that in base units; None where none that its probe knows is written."""
+    match = re.fullmatch(r"(.*[\d.])\s*([a-zµ]+)", figure.strip(), re.IGNORECASE)
+    known = {name.lower(): factor for name, factor in UNITS.get(probe, {}).items()}
+    if not match or match[2].lower() not in known:
+        return figure.strip(), None
+    return match[1], known[match[2].lower()]
+
+
+def moved(figure: str, factor: float, other: float) -> str:
+    """A figure in another unit, as exact as it was: 0.91 M is 9.1E+2 K, of which the last digit is unknown."""
+    by = Decimal(str(factor)) / Decimal(str(other))
+    ten = by.normalize()
+    if ten.as_tuple().digits == (1,):
+        return str(Decimal(figure).scaleb(int(ten.as_tuple().exponent)))
+    return f"{(Decimal(figure) * by).normalize():f}"
+
+
 def parse(figure: str) -> tuple[str, float]:
     """A printed figure such as 244.2G, 772K or 1,234,567: its digits as printed, and its unit in base units."""
-    match = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?\s*([KMGT]?)", figure.strip(), re.IGNORECASE)
+    bare, factor = split(figure, "params")
+    match = re.fullmatch(r"(\d{1,3}(?:,\d{3})+|\d+)(\.\d+)?", bare)
     if not match:
         raise UserError(
             f"The figure {figure!r} cannot be read; write digits and, if printed so, one of K, M, G, T: 244.2G, 772K."
         )
-    whole, decimals, unit = match.groups()
+    whole, decimals = match.groups()
     digits = whole.replace(",", "") + (decimals or "")
-    if not unit and float(digits) < LEAST:
+    if not factor and float(digits) < LEAST:
         raise UserError(
             f"The figure {figure!r} has no unit, and no network has so few; write the unit that it was printed in, as "
             f"in {digits}G or {digits}K."
         )
-    return digits, UNITS[unit.upper()]
+    return digits, factor or 1.0
 
 
 def search(record: Record, printed: str, factor: float) -> Search:

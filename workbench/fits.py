@@ -34,14 +34,30 @@ UNITS = {"": 1, "B": 1} | {
     f"{letter}{i}B": (1024 if i else 1000) ** power for power, letter in enumerate("KMGT", 1) for i in ("", "i")
 }
 
+LEAST = 2**20
+"""Bytes of any memory that somebody speaks of: fewer, without a unit, were meant in another one."""
+
 
 def size(text: str, option: str) -> int:
-    """Bytes of a size as people write it: 8GB, 8GiB, 500MB, or a number of bytes."""
+    """Bytes of a size as people write it: 8GB, 8GiB, 500MB, or a number of bytes; a few are a forgotten unit."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-z]*)", text.strip(), re.IGNORECASE)
     units = {unit.lower(): factor for unit, factor in UNITS.items()}
     if not found or found[2].lower() not in units:
         raise UserError(f"{option} was given {text!r}; give a size such as 8GB, 8GiB, 500MB or a number of bytes.")
+    if not found[2] and 0 < float(found[1]) < LEAST:
+        raise UserError(
+            f"{option} was given {text!r}, which is {'1 byte' if float(found[1]) == 1 else f'{found[1]} bytes'}; write "
+            f"its unit too: {found[1]}GB, {found[1]}MiB."
+        )
     return int(float(found[1]) * units[found[2].lower()])
+
+
+def sized(number: int) -> str:
+    """Bytes in the largest unit that they fill: `12.00 MiB`, `0 B`."""
+    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if number >= factor:
+            return f"{number / factor:.2f} {unit}"
+    return f"{number} B"
 
 
 def pair(text: str, between: str, option: str, meaning: str) -> tuple[int, int]:

@@ -36,7 +36,7 @@ VERDICTS: dict[Verdict, str] = {
     "an estimate within the tolerance under another protocol",
     "planned": "an estimate made without the device comes within the stated tolerance; nothing was measured",
     "differs": "no named protocol gives the printed figure, or the estimate or ratio is beyond the tolerance",
-    "contradicted": "open, and another paper prints another figure for the same thing",
+    "contradicted": "found otherwise here, and another paper prints another figure for the same thing",
     "suspect": "open, and the rest of the table speaks against the figure or its mark",
     "reference": "a time that the others' are divided by: a machine's milliseconds get no verdict, their ratios do",
     "not measured": "no record answers the cell; the reason says what is missing",
@@ -122,10 +122,12 @@ def doubted(cell: Cell, findings: Iterable[audit.Finding]) -> Cell:
     """A cell with what the audit found in it.
 
     What is reproduced, explained or planned stays so. Of what is open, a finding that is not weak makes the verdict;
-    evidence inside the table goes before another paper's print.
+    evidence inside the table goes before another paper's print, which says nothing where nothing was found here: of
+    two prints either may be right.
     """
     told = tuple(findings)
-    heavy = sorted((f for f in told if f.strength != "weak"), key=lambda f: f.kind != "suspect")
+    able = ("suspect", "contradicted") if cell.verdict == "differs" else ("suspect",)
+    heavy = sorted((f for f in told if f.strength != "weak" and f.kind in able), key=lambda f: able.index(f.kind))
     if not heavy or cell.verdict not in ("differs", "not measured"):
         return replace(cell, audit=told)
     return replace(cell, audit=told, verdict=heavy[0].kind, why=f"{heavy[0].evidence}; {cell.verdict}: {cell.why}")
@@ -154,6 +156,8 @@ def _cell(table: Table, row: Row, column: Column, known: Mapping[str, Record]) -
             more.setdefault("records", (record,))
         return replace(empty, verdict=verdict, why=" ".join(why.split()), **more)
 
+    if row.variant is None and printed is None:
+        return found("not printed", "the paper leaves the cell empty")
     if row.variant is None:
         return found("not measured", "this method is not in the catalogue; it is shown as reported")
     if column.probe not in probes.PROBES:
@@ -277,13 +281,13 @@ def _said(name: str) -> str:
 def summary(table: Table, cells: Iterable[Cell]) -> str:
     """One line: how many printed figures of each measurable column got which verdict; other methods apart."""
     cells = list(cells)
-    strangers = {one.method for one in cells if one.variant is None}
+    strangers = {one.method for one in cells if one.variant is None and one.printed is not None}
     titles = {c.id: c.title for c in table.columns}
     parts = []
     for column, verdicts in counts(table, cells).items():
         total = verdicts.total()
         told = [f"{verdicts[v]}/{total} {v}" for v in VERDICTS if verdicts[v]] or ["nothing printed"]
-        empty = sum(c.column == column and c.variant is not None and c.printed is None for c in cells)
+        empty = sum(c.column == column and c.printed is None for c in cells)
         told += [f"and {empty} not printed"] if empty and total else []
         parts.append(f"{titles[column]}: {', '.join(told)}")
     line = f"{table.id}: " + ("; ".join(parts) or "no column that this version can check")

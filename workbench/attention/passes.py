@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence, Set
 from itertools import combinations
 
+from workbench.fits import sized
 from workbench.spec import UserError
 
 from . import similarity
@@ -70,8 +71,8 @@ def plan(
         block = bound // (2 * each)
         if block < 1:
             raise UserError(
-                f"Two maps of {group[0].name} on {height}x{width} pixels take {2 * each / 2**20:,.0f} MiB, more than"
-                f" the {max(bound, 0) / 2**20:,.0f} MiB that are left for maps; take a smaller --crop."
+                f"Two maps of {group[0].name} on {height}x{width} pixels take {sized(2 * each)}, more than"
+                f" the {sized(max(bound, 0))} that are left for maps; take a smaller --crop."
             )
         blocks = [tuple(group[i : i + block]) for i in range(0, len(group), block)]
         passes += [a + b for a, b in combinations(blocks, 2)]

@@ -113,7 +113,7 @@ def run(
                 interrupts.check()
                 writer.append(fresh)
                 known.update({identities[m.name]: record for m, record in zip(missing, fresh, strict=True)})
-                told = f"{len(missing)} measures in {found.passes} passes"
+                told = f"{_many(len(missing), 'measure')} in {_many(found.passes, 'pass', 'es')}"
                 for name, why in found.broken.items():
                     tell(f"workbench: {crop.name}: {why} at {name}; it is left out of every figure.")
             else:
@@ -233,3 +233,7 @@ def values(record: Record, folder: Path) -> streaming.Values:
 def reasons(record: Record) -> Mapping[str, str]:
     """Layers of a record that have no figures, and why."""
     return {**record.details["left"], **record.details["broken"]}
+
+
+def _many(count: int, what: str, ending: str = "s") -> str:
+    return f"{count} {what}{'' if count == 1 else ending}"

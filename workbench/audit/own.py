@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from workbench import papers
+from workbench.digits import COUNTS, moved, split
 from workbench.papers import names
 from workbench.papers.printed import FLOPS, LATENCY, MEMORY, PARAMS, SETS
 from workbench.published import Column, Row, Table
@@ -95,7 +96,10 @@ def read(
         raise UserError(f"No column of {path} is one to check; {how}: {known}.")
     named = [(number, dict(zip(head, line, strict=True))) for number, line in lines]
     by_kind = [(number, {kind: line[name] for kind, name in kinds.items()}) for number, line in named]
-    rows, bold = _rows(path, by_kind, {c.id: c for c in figures}, scale)
+    bare = {c.id for c in figures if not c.factor}
+    figures = [_united(c, [fields[c.id] for _, fields in by_kind]) if c.id in bare else c for c in figures]
+    written = {c.id for c in figures if c.id in bare and c.factor}
+    rows, bold = _rows(path, by_kind, {c.id: c for c in figures}, scale, written)
     title = f"{len(rows)} rows, {len(figures)} columns"
     table = Table(path.name, title, path.name, str(path), protocol, tuple(figures), rows, training=training, bold=bold)
     return table, [name for name in head if name not in meant]
@@ -177,9 +181,16 @@ def _meaning(name: str, told: bool) -> Column | str | None:
 
 
 def _rows(
-    path: Path, lines: Iterable[tuple[int, dict[str, str]]], figures: Mapping[str, Column], scale: int | None
+    path: Path,
+    lines: Iterable[tuple[int, dict[str, str]]],
+    figures: Mapping[str, Column],
+    scale: int | None,
+    written: Collection[str],
 ) -> tuple[tuple[Row, ...], frozenset[tuple[str, int, str]]]:
-    """Rows by the kinds of their columns, and which of their figures are bold."""
+    """Rows by the kinds of their columns, and which of their figures are bold.
+
+    In columns that are `written` with units behind their figures, each has to have one.
+    """
     rows: dict[tuple[str, int], Row] = {}
     bold = set()
     for number, fields in lines:
@@ -194,19 +205,35 @@ def _rows(
             raise UserError(f"Line {number} of {path} has {method} x{at} a second time; give each row its own name.")
         printed = {}
         for name, column in figures.items():
-            text, marked = _bare(fields[name])
+            whole, marked = _bare(fields[name])
+            text, factor = split(whole, column.probe)
             if text.casefold() in EMPTY:
                 continue
             if _number(text) is None:
                 raise UserError(
-                    f"Line {number} of {path}, {column.title}: {text[:40]!r} is no figure; write one figure in digits, "
-                    "or - for none."
+                    f"Line {number} of {path}, {column.title}: {whole[:40]!r} is no figure; write one figure in "
+                    "digits, or - for none."
                 )
-            printed[column.id] = text.replace(",", ".")
+            if column.id in written and factor is None:
+                raise UserError(
+                    f"Line {number} of {path}, {column.title}: {whole[:40]!r} has no unit, and others of its "
+                    "column have one; write it there too, or in the heading."
+                )
+            plain = text.replace(",", ".")
+            printed[column.id] = plain if factor is None else moved(plain, factor, column.factor)
             if marked:
                 bold.add((method, at, column.id))
         rows[method, at] = Row(method, at, names.variant(method, at), printed)
     return tuple(rows.values()), frozenset(bold)
+
+
+def _united(column: Column, fields: Iterable[str]) -> Column:
+    """A column whose heading names no unit in that of its first figure that has one."""
+    for text in fields:
+        factor = split(_bare(text)[0], column.probe)[1]
+        if factor is not None:
+            return replace(column, unit=next(u for u, f in COUNTS.items() if f == factor), factor=factor)
+    return column
 
 
 def _bare(text: str) -> tuple[str, bool]:

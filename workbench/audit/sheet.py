@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Literal
 
@@ -125,7 +126,8 @@ class Sheet:
         for row in table.rows:
             for column, text in row.printed.items():
                 place = Place(table.id, row.method, row.scale, column)
-                self.entries[row.method, row.scale, column] = Entry(place, text, float(text), self.columns[column])
+                plain = f"{Decimal(text):f}" if "E" in text else text  # of a figure that was put in another unit
+                self.entries[row.method, row.scale, column] = Entry(place, plain, float(text), self.columns[column])
 
     def at(self, method: str, scale: int, column: str) -> Entry | None:
         """The figure in a place, if one is printed there."""

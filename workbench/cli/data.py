@@ -94,7 +94,8 @@ def fetch(
     for name in names or ():
         if name.lower() not in testsets.SETS:
             raise unknown("published test set", name, testsets.SETS, "workbench data list")
-    for known in [testsets.SETS[n.lower()] for n in names or testsets.SETS]:
+    chosen = [testsets.SETS[n.lower()] for n in names or testsets.SETS]
+    for known in chosen:
         print(f"{known.title}: {known.count} images, recognised by {known.how}. {testsets.by_hand(known)}")
         if known.source is None:
             print("  No address that lasts is known: it is not downloaded.")
@@ -107,6 +108,8 @@ def fetch(
             continue
         found = testsets.fetch(known, data or testsets.default(), lambda line: print(line, file=sys.stderr))
         print(_told(found))
+    if names and (left := [known.title for known in chosen if known.source is None]):
+        raise UserError(f"No address that lasts is known of {', '.join(left)}, so it was not fetched; see above.")
 
 
 def _told(found: TestSet) -> str:
@@ -132,9 +135,11 @@ def _absent(name: str, home: Path, error: UserError) -> dict[str, Any]:
     from workbench import testsets
 
     gone = testsets.registered(name, home)
-    found = str(error) if gone else f"workbench data add {name} FOLDER, or: workbench data fetch {name}"
+    known = testsets.SETS.get(name)
+    there = f"; where to get it: {known.where}" if known else ""
+    found = str(error) if gone else f"workbench data add {name} FOLDER{there}"
     row = dict.fromkeys(("title", "images", "state", "found", "missing", "folder", "digest"))
-    title = testsets.SETS[name].title if name in testsets.SETS else name
+    title = known.title if known else name
     return row | {"name": name, "title": title, "images": 0, "state": "gone" if gone else "not here", "found": found}
 
 

@@ -105,7 +105,7 @@ def _own(line: Line, column: Column, cell: Cell) -> Cell:
         why = ELSEWHERE.partition("; ")[0] if cell.printed is not None else ELSEWHERE
         return replace(cell, verdict="not measured", why=why)
     if line.row.variant is None:
-        return cell
+        return cell if cell.printed is not None else replace(cell, why=UNREPORTED)
     if line.row.source and line.row.source.held is not None and cell.measured is None and cell.estimate is None:
         asked = f"wb.measure(model, {column.probe!r}, protocol={cell.protocol!r})"
         return replace(cell, verdict="not measured", why=f"needs {column.needs}, and is not stored: {asked}")

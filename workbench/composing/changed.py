@@ -77,7 +77,7 @@ def dropped(table: Table, drop: Iterable[str], rows: Sequence[Row]) -> list[tupl
         hits = hits or [(r.method, r.scale) for r in rows if names.key(r.method) == names.key(word)]
         if not hits:
             there = dict.fromkeys([names.key(r.method) for r in rows] + [r.variant for r in rows if r.variant])
-            raise unknown(f"row of {table.id}", word, there, f"workbench table {table.id}")
+            raise unknown(f"method or variant of {table.id}", word, there, f"workbench table {table.id}")
         found += hits
     return found
 

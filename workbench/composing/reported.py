@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from workbench.audit import own
 from workbench.described import digits
-from workbench.digits import parse
+from workbench.digits import moved, split
 from workbench.papers import names
 from workbench.published import Column, Row
 from workbench.spec import UserError
@@ -33,7 +34,7 @@ class Reported:
         for mine in self.columns:
             for column in columns:
                 if mine.id in row.printed and alike(mine, column):
-                    found[column.id] = _moved(row.printed[mine.id], mine.factor, column)
+                    found[column.id] = moved(row.printed[mine.id], mine.factor, column.factor)
         return found
 
     def of(self, label: str, scale: int) -> Row | None:
@@ -55,11 +56,10 @@ def read(path: Path, scale: int | None) -> Reported:
 
 
 def typed(value: object, column: Column) -> str:
-    """A figure as it was typed: with K, M, G or T a count in that unit, else in the unit of the column."""
-    text = digits(value)
-    if column.probe in ("params", "macs") and text[-1:].isalpha():
-        figure, factor = parse(text)
-        return _moved(figure, factor, column)
+    """A figure as it was typed: in the unit that is written behind it, else in that of the column."""
+    text, factor = split(digits(value), column.probe)
+    if re.fullmatch(r"\d{1,3}(,\d{3})+(\.\d+)?", text):
+        text = text.replace(",", "")
     try:
         plain = Decimal(text)
     except ArithmeticError:
@@ -67,13 +67,4 @@ def typed(value: object, column: Column) -> str:
     if not plain.is_finite() or "e" in text.lower():
         unit = f", in {column.unit}" if column.unit else ""
         raise UserError(f"{text[:40]!r} is no figure of {column.title}; write it as it is printed{unit}: 28.90")
-    return text
-
-
-def _moved(text: str, factor: float, column: Column) -> str:
-    """A figure in the unit of a column, as exact as it was: 0.91 M is 9.1E+2 K, of which the last digit is unknown."""
-    by = Decimal(str(factor)) / Decimal(str(column.factor))
-    ten = by.normalize()
-    if ten.as_tuple().digits == (1,):
-        return str(Decimal(text).scaleb(int(ten.as_tuple().exponent)))
-    return f"{Decimal(text) * by:.6g}"
+    return text if factor is None else moved(text, factor, column.factor)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from workbench import store
 from workbench.curves import COSTS, Cost, Curve, Network
 
+from . import looks
 from .plots import MARKERS, OKABE_ITO, STYLE, keep
 from .times import conditions
 
@@ -175,12 +176,8 @@ def _axes(panel: Any, curves: Sequence[Curve]) -> None:
     panel.set_xticks([], minor=True)
     values = [y for line in panel.get_lines() for y in line.get_ydata()]
     if values and max(values) > 8 * min(values):
-        from matplotlib.ticker import LogLocator, NullFormatter
-
         panel.set(yscale="log", ylim=(min(values) / 1.5, max(values) * 1.5))
-        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        panel.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        panel.yaxis.set_minor_formatter(NullFormatter())
+        looks.decades(panel.yaxis)
     else:
         panel.set_ylim(0, 1.08 * max(values, default=1.0))
         panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")

@@ -30,7 +30,7 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
         figsize=(3.3 * len(columns) + 1.2, (0.42 * len(methods) + 1.0) * len(scales) + 0.9), layout="constrained"
     )
     rows = canvas.subplots(len(scales), len(columns), squeeze=False, sharey=True)
-    kinds, here = {looks.kind(m, figure) for m in methods}, False
+    kinds, here, shown = {looks.kind(m, figure) for m in methods}, False, list[Cell]()
     for panels, scale in zip(rows, scales, strict=True):
         found = looks.by_method(figure, cells, scale)
         for panel, column in zip(panels, columns, strict=True):
@@ -54,13 +54,14 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
                     )  # fmt: skip
                     longest = max(longest, value)
                 here |= mine is not None
+                shown += [cell] if cell.printed is not None else []
             panel.set(xlim=(0, 1.18 * longest or 1), title=f"×{scale}: {column.title}, {column.unit}")
             panel.set_yticks(range(len(methods)), methods[::-1])
             panel.set_ylim(-0.6, len(methods) - 0.4)
             panel.tick_params(axis="y", length=0)
             panel.grid(axis="y", visible=False)
-    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
-    looks.foot(canvas, _entries(kinds, here), [f"printed in {table.source}"])
+    looks.headed(canvas, figure.title)
+    looks.foot(canvas, _entries(kinds, here), [f"printed in {table.source}", *looks.agreement(shown)])
     return canvas
 
 

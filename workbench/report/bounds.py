@@ -16,6 +16,7 @@ from workbench.published import Row, Table
 from workbench.ratios import rank_correlation
 from workbench.spec import Record, unknown
 
+from . import looks
 from .labels import halo, place_all
 from .plots import MARKERS, OKABE_ITO, STYLE, keep
 
@@ -174,12 +175,10 @@ def picture(table: Table, known: Mapping[str, Record], device: str = "a100") -> 
             panel.set_title(f"×{scale}: rank correlation {_r(both[0])}, {_r(both[1])} without host-bound", fontsize=9)
             panel.set_xlabel("at least, ms (an estimate)")
             for axis in (panel.xaxis, panel.yaxis):
-                axis.set_major_formatter(lambda value, _: f"{value:g}")
+                looks.decades(axis)
             named.append((panel, [(1e3 * r.bound, 1e3 * r.printed, r.method, 3.5) for r in here], lines))
         title = devices.find(device).title
-        canvas.suptitle(
-            f"{table.source}: printed latency over a lower bound on {title}", x=0.01, ha="left", fontsize=11
-        )
+        looks.headed(canvas, f"{table.source}: printed latency over a lower bound on {title}")
         _legend(canvas)
         place_all(canvas, named, size=7.5)
         return canvas

@@ -47,13 +47,12 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
     for panel, scale in zip(panels, scales, strict=True):
         panel.set(xscale="log", xlabel=f"{x.title}, {x.unit}", ylabel=f"{y.title}, {y.unit}", title=f"×{scale}")
         panel.margins(x=0.13, y=0.16)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         points = _circles(panel, figure, shown.get(scale, {}), largest)
         to_place.append((panel, points, ()))
-        _ticks(panel)
+        looks.decades(panel.xaxis)
     kinds = {looks.kind(m, figure) for methods in shown.values() for m in methods}
     _key(key, area, largest, kinds, every)
-    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
+    looks.headed(canvas, figure.title)
     said = [f"circles: printed in {table.source}"]
     if any(c.estimate is not None for c in every):
         planned = [c.estimate / c.reported - 1 for c in every if c.estimate and c.reported]
@@ -107,14 +106,6 @@ def _ring(panel: Any, x: float, y: float, radius: float, style: Any) -> None:
         [x], [y], s=(2 * radius) ** 2, facecolors="none", edgecolors=EDGE, linewidths=0.9, linestyles=[style],
         zorder=2.5, clip_on=False,
     )  # fmt: skip
-
-
-def _ticks(panel: Any) -> None:
-    """Round figures along a logarithmic axis: 1, 2 and 5 of every decade."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _key(panel: Any, area: Column, largest: float, kinds: set[str], every: Sequence[Cell]) -> None:

@@ -62,7 +62,7 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotlib.figu
         to_place.append((panel, *_panel(panel, figure, shown, cost, quality)))
     for panel in list(panels):
         panel.set_axis_off()
-    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
+    looks.headed(canvas, figure.title)
     said = [f"dots: printed in {table.source}", *looks.agreement(prices), *looks.told(list(left_out.values()))]
     looks.foot(canvas, _entries(kinds, any(map(_off, prices))), said)
     place_all(canvas, to_place, size=7.5)
@@ -78,12 +78,8 @@ def _panel(
     panel: Any, figure: Figure, shown: dict[str, tuple[Cell, Cell]], cost: Column, quality: Column
 ) -> tuple[list[tuple[float, float, str, float]], list[list[tuple[float, float]]]]:
     """Draws the dots, the front and its shade; gives what has to be named, and the lines that names keep off."""
-    from matplotlib.ticker import LogLocator, NullFormatter
-
     panel.set(xscale="log", xlabel=f"{cost.title}, {cost.unit}", ylabel=f"{quality.title}, {quality.unit}".rstrip(", "))
-    panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
-    panel.xaxis.set_minor_formatter(NullFormatter())
+    looks.decades(panel.xaxis)
     points, ends = [], list[float]()
     for method, (price, gain) in shown.items():
         x, y, look = price.reported or 0.0, gain.reported or 0.0, LOOKS[looks.kind(method, figure)]

@@ -18,7 +18,6 @@ from .layout import (
     DAGGER,
     DOUBLE_DAGGER,
     MARKS,
-    RANKS,
     by_row,
     difference,
     disturbances,
@@ -28,11 +27,11 @@ from .layout import (
     lean,
     left_out,
     measured,
-    megabytes,
     notes,
     obtained,
     printed,
     rank,
+    ranks,
     split,
 )
 
@@ -71,7 +70,7 @@ def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None,
     legend = "\n".join(
         f'<li><span class="{v.replace(" ", "-")}">{MARKS[v]} {v}</span>: {escape(meaning)}</li>' for v, meaning in meant
     )
-    ranks = " ".join(f"{told}." for told in (RANKS, *megabytes(table)))
+    marks = " ".join(f"{told}." for told in ranks(table, cells))
     dagger = f" {DAGGER}; left out: {', '.join(left_out(cells))}." if left_out(cells) else ""
     dagger += f" {DOUBLE_DAGGER}: {'; '.join(told)}." if (told := disturbances(cells)) else ""
     titles = {c.id: c.title for c in table.columns}
@@ -87,7 +86,7 @@ def section(table: Table, cells: Sequence[Cell], anchors: Anchors | None = None,
 {_table(table, cells, anchors)}
 </div>
 <p class="summary">Printed figures are grey, measured ones follow them, Δ is the difference in per cent of the printed.
-{ranks}
+{marks}
 Hover a figure for its reason{leads}.{escape(dagger)}</p>
 <ul class="legend summary">
 {legend}

@@ -36,6 +36,12 @@ SPECIAL = {
     "≈": r"$\approx$",
     "~": r"$\sim$",
 }
+LATIN = 0x17F
+"""The last character of the Latin alphabets that LaTeX knows in UTF-8 without a package."""
+
+SET = "‘’“”„‚—…•€‰‹›"
+"""What it knows beyond them, of punctuation."""
+
 NEEDS = r"% Needs \usepackage{booktabs,xcolor}; wide: wrap it in \resizebox{\textwidth}{!}{...}."
 
 
@@ -83,7 +89,16 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
     width = 2 + 2 * len(pairs) + len(plain + timed)
     foot = [rf"\multicolumn{{{width}}}{{l}}{{\footnotesize {'; '.join(said)}.}} \\"] if said else []
     whole = [*lines, r"\bottomrule", *foot, r"\end{tabular}"]
-    return "\n".join(_floating(table.caption, whole) if table.caption else whole) + "\n"
+    floating = _floating(table.caption, whole) if table.caption else whole
+    return "\n".join([*_unset(floating), *floating]) + "\n"
+
+
+def _unset(lines: Sequence[str]) -> list[str]:
+    """What has to be said of characters that pdflatex has no letters for; in comments they do no harm."""
+    said = "".join(line for line in lines if not line.startswith("%"))
+    if strange := sorted({c for c in said if ord(c) > LATIN and c not in SET}):
+        return [f"% pdflatex cannot set {' '.join(strange)}; use XeLaTeX or LuaLaTeX, with a font that has them."]
+    return []
 
 
 def _floating(caption: str, tabular: Sequence[str]) -> list[str]:

@@ -54,6 +54,13 @@ def obtained(column: Column, cells: Sequence[Cell]) -> list[str]:
     return ["estimate", "lean"] if any(c.lean is not None for c in mine) else ["estimate"]
 
 
+def ranks(table: Table, cells: Sequence[Cell]) -> list[str]:
+    """What marks of rank and units mean; times taken elsewhere than the printed ones rank nothing."""
+    here = dict.fromkeys(c.column for c in cells if c.here and c.measured is None)
+    told = [f"{c.title} here has no marks: those are of the printed times" for c in table.columns if c.id in here]
+    return [RANKS, *told, *megabytes(table)]
+
+
 def rank(cell: Cell, column: Column, rows: Sequence[Mapping[str, Cell]], reported: bool) -> int:
     """1 for the best of its scale, 2 for the second, 0 for all others; ties share their rank.
 
@@ -187,7 +194,7 @@ def _all(group: Sequence[Cell], why: str) -> str:
     """What cells need that each would need a command of its own."""
     command = group[0].why.removeprefix(why).removeprefix(": ")
     if why == UNASKED or command.startswith("workbench measure"):
-        return f"{why}; workbench reproduce measures what tables need"
+        return f"{why}; workbench reproduce, without --quick, measures what tables need"
     return f"{why}, for the first of them by: {command}" if command else why
 
 

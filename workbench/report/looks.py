@@ -77,11 +77,29 @@ def told(left_out: Sequence[Cell]) -> list[str]:
     ]
 
 
-def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
-    """The legend at the foot of a figure, and above its entries what has to be said of where the figures come from."""
+def headed(canvas: Any, title: str) -> None:
+    """The title of a figure, in as many lines as its width needs."""
+    wide = canvas.get_size_inches()[0]
+    canvas.suptitle(textwrap.fill(title, int(12 * wide), break_on_hyphens=False), x=0.01, ha="left", fontsize=11)
+
+
+def decades(axis: Any) -> None:
+    """Round figures along a logarithmic axis, 1, 2 and 5 of every decade, all written alike."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}")
+    axis.set_minor_formatter(NullFormatter())
+
+
+def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str], each: float = 1.6) -> None:
+    """The legend at the foot of a figure, and above its entries what has to be said of where the figures come from.
+
+    `each` is how wide an entry is, in inches.
+    """
     wide = canvas.get_size_inches()[0]
     lines = textwrap.wrap("; ".join(sentences), int(17 * wide), break_on_hyphens=False)
-    columns = max(1, min(len(handles), int(wide / 1.6)))
+    columns = max(1, min(len(handles), int(wide / each)))
     canvas.legend(
         handles=handles, loc="outside lower left", ncols=columns, fontsize=8, handletextpad=0.4, alignment="left",
         title="\n".join(lines), title_fontsize=7.5,
@@ -89,15 +107,17 @@ def foot(canvas: Any, handles: Sequence[Any], sentences: Iterable[str]) -> None:
 
 
 def spread(off: Sequence[float]) -> str:
-    """From the lowest difference to the highest: `−0.8 % to +0.3 %`."""
-    return f"{min(off):+.1%} to {max(off):+.1%}".replace("-", "−").replace("%", " %")
+    """From the lowest difference to the highest: `−0.8 % to +0.3 %`; once where both are written alike."""
+    ends = dict.fromkeys(f"{0.0 if abs(end) < 5e-4 else end:+.1%}" for end in (min(off), max(off)))
+    return " to ".join(ends).replace("-", "−").replace("%", " %")
 
 
 def agreement(shown: Sequence[Cell]) -> list[str]:
-    """How many printed costs were counted, measured or planned here too, and how far off that is."""
+    """How many printed figures were counted, measured or planned here too, and how far off that is."""
     off = [c.difference for c in shown if c.difference is not None]
     if not off:
         return []
     return [
-        f"of {len(shown)} costs {len(off)} were found here too, by their verdicts' protocols: {spread(off)} of printed"
+        f"of {len(shown)} costs {len(off)} {'was' if len(off) == 1 else 'were'} found here too, by their verdicts' "
+        f"protocols: {spread(off)} of printed"
     ]

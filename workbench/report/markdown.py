@@ -12,7 +12,6 @@ from .layout import (
     AUDIT,
     DAGGER,
     DOUBLE_DAGGER,
-    RANKS,
     by_row,
     difference,
     disturbances,
@@ -22,11 +21,11 @@ from .layout import (
     lean,
     left_out,
     measured,
-    megabytes,
     notes,
     obtained,
     printed,
     rank,
+    ranks,
     split,
 )
 
@@ -69,7 +68,7 @@ def render(table: Table, cells: Sequence[Cell]) -> str:
             shown += [marked(printed(cell), cell, column, True), *times.entries(column, cell, cells)]
         lines.append(_line(shown))
     lines += [line for told in times.said(table, cells) for line in ("", told)]
-    lines += ["", " ".join(f"{told}." for told in (RANKS, *megabytes(table)))]
+    lines += ["", " ".join(f"{told}." for told in ranks(table, cells))]
     lines += ["", "Verdicts: " + "; ".join(f"*{v}*, {meaning}" for v, meaning in VERDICTS.items()) + "."]
     for title, entries in (("Notes", notes(cells)), (AUDIT, doubts(cells)), ("Not measured", gaps(cells))):
         if entries:

@@ -125,9 +125,12 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     from matplotlib.figure import Figure as Canvas
 
     columns = [c for c in table.columns if c.id in figure.columns]
-    scales = looks.scales(figure, table)
+    costs = [c for c in cells if c.printed is not None and c.column in figure.columns]
+    found = {c.scale for c in costs if c.difference is not None}
+    every = looks.scales(figure, table)
+    scales = [s for s in every if s in found] or list(every)
     methods = list(dict.fromkeys(r.method for r in table.rows))
-    canvas = Canvas(figsize=(9.5, 0.27 * len(methods) + 1.8), layout="constrained")
+    canvas = Canvas(figsize=(max(2.6 * len(scales) + 1.7, 6.9), 0.27 * len(methods) + 2.0), layout="constrained")
     panels = canvas.subplots(1, len(scales), sharey=True, sharex=True, squeeze=False)[0]
     at = {m: len(methods) - 1 - i for i, m in enumerate(methods)}
     for panel, scale in zip(panels, scales, strict=True):
@@ -146,8 +149,11 @@ def _agreement(figure: Figure, table: Table, cells: Sequence[Cell]) -> matplotli
     edge = max(abs(low), abs(high), 0.2)
     panels[0].set_xlim(-edge, edge)
     panels[0].xaxis.set_major_formatter(lambda value, _: f"{value:g}".replace("-", "−"))
-    _legend(canvas, columns)
-    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
+    told = looks.agreement([c for c in costs if c.scale in every]) or ["nothing of it was found here yet"]
+    if found and (without := [f"×{s}" for s in every if s not in found]):
+        told.append(f"nothing was found at {', '.join(without)}")
+    looks.foot(canvas, _legend(columns), told, each=2.3)
+    looks.headed(canvas, figure.title)
     return canvas
 
 
@@ -164,7 +170,7 @@ def _point(panel: Any, cell: Cell, y: float, k: int) -> None:
     )  # fmt: skip
 
 
-def _legend(canvas: matplotlib.figure.Figure, columns: Sequence[Any]) -> None:
+def _legend(columns: Sequence[Any]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     entries = [
@@ -176,6 +182,6 @@ def _legend(canvas: matplotlib.figure.Figure, columns: Sequence[Any]) -> None:
         Line2D([], [], color="#bbbbbb", linewidth=4, label="what the printed digits leave open"),
         Line2D([], [], marker="o", label="reproduced, or planned near enough", **grey),
         Line2D([], [], marker="o", markerfacecolor="white", label="explained", **grey),
-        Line2D([], [], marker="x", label="differs", **grey),
+        Line2D([], [], marker="x", label="differs, contradicted or suspect", **grey),
     ]
-    canvas.legend(handles=entries, loc="outside lower left", ncols=4, fontsize=8)
+    return entries

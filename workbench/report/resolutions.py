@@ -85,7 +85,7 @@ def draw(figure: Figure, table: Table, cells: Sequence[Cell], known: Mapping[str
             _cards(panel, column, left)
         _ticks(panel)
     kinds = {looks.kind(m, figure) for line in lines.values() for m in line}
-    canvas.suptitle(figure.title, x=0.01, ha="left", fontsize=11)
+    looks.headed(canvas, figure.title)
     scales = ", ".join(f"×{s}" for s in looks.scales(figure, table))
     said = [f"{scales}, protocol {table.protocol} at other sizes", "counted and planned here, nothing was run"]
     if gaps := [a for a in asked(figure, table) if not _answered(a, known)]:
@@ -144,12 +144,10 @@ def _title(column: Column) -> str:
 
 def _ticks(panel: Any) -> None:
     """Round figures up a logarithmic axis; no marks between the sizes."""
-    from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import NullLocator
 
     panel.xaxis.set_minor_locator(NullLocator())
-    panel.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    panel.yaxis.set_major_formatter(lambda value, _: f"{value:,g}")
-    panel.yaxis.set_minor_formatter(NullFormatter())
+    looks.decades(panel.yaxis)
 
 
 def _rows(figure: Figure, table: Table) -> list[Row]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from workbench import store
 from workbench.anatomy import BY, ORDERS, Anatomy, Part
+from workbench.fits import sized
 
 from .labels import place
 from .plots import OKABE_ITO, STYLE, saved
@@ -46,15 +47,15 @@ def totals(anatomy: Anatomy) -> list[str]:
     size = " x ".join(map(str, anatomy.shape))
     lines = [
         f"{anatomy.variant} under {anatomy.protocol} on {anatomy.device.title}, input {size}",
-        f"{total.calls:,} calls that work, {_count(total.multiply_adds)} multiply-adds, {_bytes(total.bytes)} moved, "
+        f"{total.calls:,} calls that work, {_count(total.multiply_adds)} multiply-adds, {sized(total.bytes)} moved, "
         f"{total.intensity:.2f} operations per byte",
         _takes(anatomy),
-        f"most memory alive: {_bytes(anatomy.peak)}, after {anatomy.peak_operator or 'the start'} in "
+        f"most memory alive: {sized(anatomy.peak)}, after {anatomy.peak_operator or 'the start'} in "
         f"{anatomy.peak_module}",
     ]
     if anatomy.host_calls:
         aside = (
-            f"on the host: {anatomy.host_calls:,} calls, {_bytes(anatomy.host_bytes)} moved, about "
+            f"on the host: {anatomy.host_calls:,} calls, {sized(anatomy.host_bytes)} moved, about "
             f"{_time(anatomy.host_seconds)}"
         )
         lines.append(aside + (", longer than the device needs: host-bound" if anatomy.host_bound else ""))
@@ -139,7 +140,7 @@ def rows(kind: str, anatomy: Anatomy, top: int) -> list[tuple[str, ...]]:
                 f"{p.calls:,}",
                 _count(p.multiply_adds),
                 _share(p.multiply_adds, total.multiply_adds),
-                _bytes(p.bytes),
+                sized(p.bytes),
                 _share(p.bytes, total.bytes),
                 _time(p.seconds),
                 _share(p.seconds, total.seconds),
@@ -260,13 +261,6 @@ def _count(number: float) -> str:
         if number >= factor:
             return f"{number / factor:.2f} {unit}"
     return f"{number:.0f}"
-
-
-def _bytes(number: int) -> str:
-    for factor, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-        if number >= factor:
-            return f"{number / factor:.2f} {unit}"
-    return f"{number} B"
 
 
 def _time(seconds: float) -> str:

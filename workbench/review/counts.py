@@ -80,7 +80,7 @@ def judge(claim: Stated, network: Variant, known: Mapping[str, Record]) -> Findi
         how = "rounds to the printed digits" if looked.rounded else "was cut off, not rounded"
         why = f"{own}; {found}, which {how}; {looked}"
         return Finding(claim, "explained", why, best, value_of[best], None, fits, tried, questions, same)
-    near = f"nearest is {best} with {value_of[best]:,}" if value_of[best] != record.value else "it is nearest itself"
+    near = f"nearest is {best} with {value_of[best]:,}" if value_of[best] != record.value else f"{name} is nearest"
     why = f"{own}; none of {tried} protocols ({looked.distinct} distinct figures) gives it; {near}"
     return Finding(claim, "differs", why, name, record.value, None, (), tried, questions, same)
 

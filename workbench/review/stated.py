@@ -11,7 +11,7 @@ from typing import Literal
 
 from workbench import described, protocols
 from workbench.described import Section
-from workbench.digits import parse
+from workbench.digits import UNITS, parse, split
 from workbench.spec import UserError
 
 Of = Literal["params", "flops", "memory", "latency"]
@@ -29,9 +29,6 @@ SWITCHES = {"padding": "unpadded", "layer-norm": "no-layer-norm"}
 """Conditions that hold unless somebody says false, and the modifier of that."""
 ATTENTION = ("naive", "sdpa", "flex")
 SIZES = {"1280x720": ""} | {f"{w}x{h}": name for name, (h, w) in protocols.SIZES.items()}
-BYTES = {"KB": 2**10, "MB": 2**20, "GB": 2**30, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-"""As torch's users print memory: an MB is 2**20 bytes."""
-SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 INPUT = ("hr", "lr")
 KEYS: Mapping[Of, tuple[str, ...]] = {
@@ -103,7 +100,7 @@ def _stated(inner: Section, of: Of, scale: int) -> Stated:
             "value", f"there is none; write the figure as you print it: {'176MB' if of == 'memory' else '312K'!r}"
         )
     text = inner.made("value", lambda: described.digits(inner.values["value"]))
-    printed, factor = inner.made("value", lambda: _unit(text, BYTES, "MB") if of == "memory" else parse(text))
+    printed, factor = inner.made("value", lambda: _unit(text, "memory", "MB") if of == "memory" else parse(text))
     if not Decimal(printed):
         raise inner.wrong("value", "nothing is 0 of a network that can be run")
     return Stated(of, text, printed, factor, protocol, said)
@@ -152,13 +149,16 @@ def _latency(inner: Section, protocol: str, said: frozenset[str]) -> Stated:
             raise inner.wrong(key, f"{inner.values[key]} is no number of runs")
     inner.one_of("statistic", ("median", "mean"))
     text, vs = inner.line("ratio"), inner.line("vs")
+    if "value" in inner.values and (text or vs):
+        both = "ratio" if text else "vs"
+        raise inner.wrong("value", f"there is {both} too, and one of them would be dropped; leave one of them out")
     if text is None:
         if "value" not in inner.values:
             raise inner.wrong(
                 "ratio", "there is none; write how many times faster: vs = 'esc-x4', ratio = '1.7x faster'"
             )
         given = inner.made("value", lambda: described.digits(inner.values["value"]))
-        printed, factor = inner.made("value", lambda: _unit(given, SECONDS, "ms"))
+        printed, factor = inner.made("value", lambda: _unit(given, "latency", "ms"))
         return Stated("latency", given, printed, factor, protocol, said)
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(?:x|×|times)?\s+(faster|slower)", text.lower())
     if not match or not float(match[1]):
@@ -168,10 +168,9 @@ def _latency(inner: Section, protocol: str, said: frozenset[str]) -> Stated:
     return Stated("latency", text, match[1], 1.0, protocol, said, vs, match[2] == "slower")
 
 
-def _unit(text: str, units: Mapping[str, float], usual: str) -> tuple[str, float]:
+def _unit(text: str, probe: str, usual: str) -> tuple[str, float]:
     """A figure with its unit, which has to be written."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Za-zµ]+)", text)
-    known = {name.lower(): value for name, value in units.items()}
-    if not match or match[2].lower() not in known:
-        raise UserError(f"{text!r} cannot be read; write digits and one of {', '.join(units)}: '12.3 {usual}'")
-    return match[1], known[match[2].lower()]
+    figure, factor = split(text, probe)
+    if factor is None or not re.fullmatch(r"\d+(?:\.\d+)?", figure):
+        raise UserError(f"{text!r} cannot be read; write digits and one of {', '.join(UNITS[probe])}: '12.3 {usual}'")
+    return figure, factor

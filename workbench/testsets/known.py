@@ -65,6 +65,11 @@ class KnownSet:
         return _images().get(self.name, ())
 
     @property
+    def where(self) -> str:
+        """Who hands it out: a command, or only its authors' page."""
+        return f"workbench data fetch {self.name}" if self.source else self.page
+
+    @property
     def how(self) -> str:
         """What it is recognised by."""
         return "content" if self.images else "number and size only" if self.fits else "number only"

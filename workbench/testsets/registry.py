@@ -137,7 +137,7 @@ def add(name: str, folder: Path, home: Path, told: Say = unheard) -> TestSet:
         own = verdict.instead or f"my-{name}"
         raise UserError(
             f"{group.folder} is not {known.title} as published: {verdict.sentence}.{first} Register it under another "
-            f"name (workbench data add {own} {group.folder}), or get the set: workbench data fetch {name}."
+            f"name (workbench data add {own} {group.folder}), or get the set: {known.where}."
         )
     return _register(name, group.folder, images, broken, verdict, home)
 
@@ -151,10 +151,9 @@ def find(name: str, home: Path) -> TestSet:
     if not file.is_file():
         if name not in SETS:
             raise unknown("test set", name, names(home), "workbench data list")
-        title = SETS[name].title
         raise UserError(
-            f"{title} is not registered here. Register its folder: workbench data add {name} FOLDER. Where to get it: "
-            f"workbench data fetch {name}."
+            f"{SETS[name].title} is not registered here. Register its folder: workbench data add {name} FOLDER. Where "
+            f"to get it: {SETS[name].where}."
         )
     try:
         entry = json.loads(file.read_bytes())
