@@ -210,6 +210,12 @@ def test_a_store_that_takes_nothing_is_told_before_anybody_waits(request_for, tm
         opened("ray", [request_for()], tmp_path / "file")
 
 
+@pytest.mark.parametrize("on", ["local", "slurm"])
+def test_what_ray_s_nodes_print_cannot_be_shown_of_others(request_for, tmp_path, on):
+    with pytest.raises(UserError, match=rf"--logs shows what Ray's nodes print, and this is --on {on}; add --on ray"):
+        cluster.opened(on, [request_for()], {}, print, tmp_path, None, True, print).__enter__()
+
+
 @pytest.mark.parametrize(
     ("on", "told"),
     [
