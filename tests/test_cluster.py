@@ -336,10 +336,7 @@ def test_what_ray_s_client_says_to_nobody_is_told():
         log.debug("Received when checking init: Invalid or missing authentication token")
     assert (log.level, log.propagate, len(log.handlers)) == before
     told = str(reaching.refused("there", ConnectionError("ray client connection timeout"), overheard.reason))
-    assert (
-        "it takes a token, and there is none here, or another. Set RAY_AUTH_TOKEN here to what `ray get-auth-token`"
-        in told
-    )
+    assert "it takes a token, and there is none here, or another. Set RAY_AUTH_MODE=token here, and RAY_AUTH" in told
 
 
 class Lost:

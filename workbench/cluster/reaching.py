@@ -128,9 +128,7 @@ def refused(where: str, error: Exception, overheard: str = "") -> UserError:
     mend = "It may be too busy to answer in time: try again, or leave --on out."
     if "authentication token" in f"{told} {overheard}":
         told = "it takes a token, and there is none here, or another"
-        mend = (
-            "Set RAY_AUTH_TOKEN here to what `ray get-auth-token` says on its head, or copy ~/.ray/auth_token from it."
-        )
+        mend = "Set RAY_AUTH_MODE=token here, and RAY_AUTH_TOKEN to what `ray get-auth-token` says on its head node."
     elif "connection timeout" in told:
         told = f"something listens there, but not as Ray's client server does{overheard and f' ({overheard})'}"
         mend = f"That is at port {PORT} of the head node, unless `ray start` was told otherwise."
