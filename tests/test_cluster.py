@@ -514,8 +514,10 @@ def engine(two):
 
 
 @pytest.fixture
-def swept(engine, tmp_path):
+def swept(engine, tmp_path, monkeypatch):
     """What comes of a sweep of requests over both nodes, by some work in place of a measurement."""
+
+    monkeypatch.setattr(onray, "PAUSE", 0.5)
 
     def sweep(wanted, work, during=lambda done: None):
         engine._work = work
@@ -556,7 +558,6 @@ def test_each_is_measured_once_and_what_is_timed_has_its_place_to_itself(swept, 
 
 def test_what_dies_is_begun_again_and_at_last_has_failed(swept, request_for, meet, monkeypatch):
     monkeypatch.setattr(onray, "RETRIES", 1)
-    monkeypatch.setattr(onray, "PAUSE", 0.5)
     (meet / "once").touch()
     (done,) = swept([request_for("esc-x2")], clustered.dying)
     assert done.record.status == "ok"
