@@ -151,8 +151,11 @@ def test_another_value_of_one_measurement_is_refused_or_left_out(here, tmp_path,
 def test_a_conflict_of_the_same_values_names_the_fields(make_record, tmp_path):
     mine = make_record(recorded_at=TIMES[0])
     its = replace(mine, details={"a": 1}, took=3.0)
-    assert merging.differing(mine, its) == "has the same values, and differs in its details, took"
-    assert merging.differing(mine, replace(its, values=(2,))) == "is 967500 here and 2 there"
+    said = f"params of esc-x4 on a machine at {TIMES[0]}"
+    assert merging.differing(mine, its) == f"{said} has the same values, and differs in its details, took"
+    assert merging.differing(mine, replace(its, values=(2,))) == f"{said} is 967500 here and 2 there"
+    large = merging.differing(replace(mine, values=(591983033600.0,)), replace(mine, values=(1183966067200.0,)))
+    assert large == f"{said} is 591983033600 here and 1183966067200 there"
 
 
 def test_a_bundle_at_odds_with_itself_is_refused(make_record, tmp_path):
@@ -161,6 +164,35 @@ def test_a_bundle_at_odds_with_itself_is_refused(make_record, tmp_path):
     path.write_bytes(bundles.packed([one, replace(one, values=(2,))], tmp_path))
     with pytest.raises(UserError, match="1 of 2 records say something else"):
         merging.merge(bundles.opened(path), tmp_path / "records")
+
+
+def test_a_later_count_that_is_another_is_refused_on_whatever_machine(make_record, filled, tmp_path, workbench):
+    there, path = filled(make_record(recorded_at=TIMES[0])), tmp_path / "a.zip"
+    doubled = make_record(recorded_at=TIMES[1], values=(2 * 967500,), machine="another")
+    again, failed = make_record(recorded_at=TIMES[2]), make_record(recorded_at=TIMES[3], status="failed", values=())
+    path.write_bytes(bundles.packed([doubled, again, failed], tmp_path))
+    ran = workbench("import", path, "--records", there)
+    assert (ran.code, ran.err.count("\n")) == (2, 1)
+    assert (
+        f"params of esc-x4 is 967500 (on a machine at {TIMES[0]}) here and 1935000 (on another at {TIMES[1]}) there, "
+        "and a count is the same everywhere. Take the others: --skip-conflicts"
+    ) in ran.err
+    ran = workbench("import", path, "--records", there, "--skip-conflicts")
+    assert ran.out.startswith("2 new records, 0 known already")
+    assert {r.values for r in store.read(there).newest().values()} == {(967500,)}
+
+
+def test_two_counts_of_one_thing_in_one_bundle_are_refused_and_two_times_are_not(make_record, tmp_path):
+    def two(probe):
+        made = [make_record(probe=probe, recorded_at=TIMES[n], values=(float(n + 1),), unit=unit) for n in (0, 1)]
+        return bundles.Bundle(tuple(made), {}, "")
+
+    unit = "seconds"
+    assert sum(merging.merge(two("latency"), tmp_path / "times").came.values()) == 2
+    unit = "count"
+    with pytest.raises(UserError, match=r"1 of 2 records say something else .* is 1 .* here and 2 .* there"):
+        merging.merge(two("params"), tmp_path / "counts")
+    assert not (tmp_path / "counts").exists()
 
 
 def test_another_machine_s_clock_that_is_ahead_is_told(make_record, tmp_path, workbench):

@@ -9,7 +9,7 @@ import pytest
 
 from workbench import bundles, changes, states, store
 from workbench.changes import Change, between, holm
-from workbench.report import standings
+from workbench.report import answers, standings
 from workbench.spec import UserError
 
 LATE = "2026-02-01T00:00:00.000000Z"
@@ -225,6 +225,23 @@ def test_digits_are_those_that_mean_something_or_tell_two_apart(make_record, tim
     )
 
 
+def test_what_is_no_figure_has_no_unit_and_a_large_one_is_a_power(timed):
+    was, now = timed([0.5003] * 9), timed([], status="failed", reason="boom")
+    shown = [
+        standings.changes(between(known(a), known(b)), 0.05, 0.05).splitlines()[0] for a, b in ((was, now), (now, was))
+    ]
+    assert shown[0].endswith(": 0.5003 seconds to failed (boom)")
+    assert shown[1].endswith(": failed (boom) to 0.5003 seconds")
+    assert answers.figure(timed([6e202])) == "6e+202"
+    assert answers.figure(timed([591983033600.0])) == "591,983,033,600"
+
+
+def test_a_margin_too_large_is_told_its_bounds(two, workbench):
+    ran = workbench("diff", *two, "--margin", "1e9")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--margin was given 1e+09; give a fraction from 0 to below 10, such as 0.05 for 5 %." in ran.err
+
+
 def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, workbench):
     monkeypatch.setattr(states.environment, "home", lambda: tmp_path)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b@c"]
@@ -254,7 +271,7 @@ def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, work
         (("nowhere", "nowhere"), "There is no 'nowhere' to compare. Give a folder of records, a bundle"),
         (("", "nowhere"), "There is an empty word after diff, "),
         (("nowhere.zip", "a"), "There is no bundle nowhere.zip."),
-        ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 on"),
+        ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 to below 10"),
         ((".", ".", "--margin", "nan"), "--margin was given nan; write a fraction or per cent"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib.util
+import itertools
 import json
 import logging
 import os
@@ -209,6 +210,12 @@ def test_a_store_that_takes_nothing_is_told_before_anybody_waits(request_for, tm
         opened("ray", [request_for()], tmp_path / "file")
 
 
+@pytest.mark.parametrize("on", ["local", "slurm"])
+def test_what_ray_s_nodes_print_cannot_be_shown_of_others(request_for, tmp_path, on):
+    with pytest.raises(UserError, match=rf"--logs shows what Ray's nodes print, and this is --on {on}; add --on ray"):
+        cluster.opened(on, [request_for()], {}, print, tmp_path, None, True, print).__enter__()
+
+
 @pytest.mark.parametrize(
     ("on", "told"),
     [
@@ -315,6 +322,7 @@ def test_a_head_that_lost_what_it_had_begun_is_asked_once_more(monkeypatch):
     with onray.OnRay("10.0.0.1:10001", None, False, told.append):
         assert errors == []
     assert told == [
+        "Connecting to the Ray at 10.0.0.1:10001; that may take half a minute.",
         "The head node lost what it had begun for us, and is asked once more.",
         "Ray's dashboard: http://10.0.0.1:8265",
     ]
@@ -328,7 +336,7 @@ def test_what_ray_s_client_says_to_nobody_is_told():
         log.debug("Received when checking init: Invalid or missing authentication token")
     assert (log.level, log.propagate, len(log.handlers)) == before
     told = str(reaching.refused("there", ConnectionError("ray client connection timeout"), overheard.reason))
-    assert "it takes a token, and there is none here, or another. Copy ~/.ray/auth_token of its head node" in told
+    assert "it takes a token, and there is none here, or another. Set RAY_AUTH_MODE=token here, and RAY_AUTH" in told
 
 
 class Lost:
@@ -359,6 +367,106 @@ def test_a_cluster_that_is_lost_is_told_and_nothing_has_failed_by_it(lost, reque
     lost._flying = {"a reference": (request_for(), None)}
     with pytest.raises(UserError, match=r"lost \(Client is shutting down\), with 1 measurement .*the same command"):
         lost.take()
+
+
+class RpcError(Exception):
+    """As grpc raises it: what it says is the whole state of a call."""
+
+    __module__ = "grpc._channel"
+
+    def details(self):
+        return "Failed to serialize response!"
+
+
+def raising_this(error):
+    def raised(*asked, **how):
+        raise error
+
+    return raised
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RpcError("<_InactiveRpcError of RPC that terminated with:\n>"), "Failed to serialize response!"),
+        (ConnectionError('Gone: <_Rendezvous\n\tdetails = "cleaned up"\n>'), "cleaned up"),
+        (type("RaySystemError", (Exception,), {"__module__": "ray.exceptions"})(), "RaySystemError"),
+    ],
+)
+def test_whatever_ray_and_grpc_raise_is_a_lost_cluster(lost, request_for, monkeypatch, error, told):
+    lost._flying = {"a reference": (request_for(), None)}
+    monkeypatch.setattr(lost._ray, "wait", raising_this(error), raising=False)
+    with pytest.raises(UserError, match=rf"^The Ray cluster is lost \({told}\), with 1 measurement that"):
+        lost.take()
+    monkeypatch.setattr(lost._ray, "wait", raising_this(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):  # a defect of ours stays one
+        lost.take()
+
+
+class Dying:
+    """A Ray on which each measurement is lost, and that has a node for so many looks."""
+
+    class exceptions:  # noqa: N801
+        RayError = type("RayError", (Exception,), {"__module__": "ray.exceptions"})
+        RayTaskError = type("RayTaskError", (RayError,), {})
+        OutOfMemoryError = type("OutOfMemoryError", (RayError,), {})
+        NodeDiedError = type("NodeDiedError", (RayError,), {})
+        TaskUnschedulableError = type("TaskUnschedulableError", (RayError,), {})
+
+    def __init__(self, error, looks):
+        self.error, self.looks, self.begun = self.exceptions.__dict__[error], looks, list[float]()
+
+    def nodes(self):
+        self.looks -= 1
+        return [{"Alive": self.looks >= 0, "NodeID": "a", "Resources": {"CPU": 1.0}}]
+
+    def remote(self, work):
+        return self
+
+    def options(self, **how):
+        assert how["max_retries"] == 0  # Ray's own come at once
+        return SimpleNamespace(remote=lambda job: self.begun.append(time.monotonic()) or len(self.begun))
+
+    def wait(self, references, timeout):
+        return references, []
+
+    def get(self, reference):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", ["RayError", "OutOfMemoryError"])
+def test_what_is_lost_waits_longer_each_time_before_it_is_begun_again(request_for, monkeypatch, error):
+    ray = Dying(error, 99)
+    monkeypatch.setattr(onray, "_imported", lambda: ray)
+    monkeypatch.setattr(onray, "PAUSE", 0.05)
+    engine = onray.OnRay(None, None, False, pytest.fail)
+    engine.give(request_for())
+    _, record = engine.take()
+    assert record.status == ("out-of-memory" if error == "OutOfMemoryError" else "failed")
+    assert [b - a >= 0.05 * 2**n for n, (a, b) in enumerate(itertools.pairwise(ray.begun))] == [True] * 3
+
+
+@pytest.mark.parametrize(("looks", "begun"), [(0, 1), (1, 2)])
+def test_where_no_node_is_left_the_cluster_is_lost_and_nothing_failed(request_for, monkeypatch, looks, begun):
+    ray = Dying("RayError", looks)
+    monkeypatch.setattr(onray, "_imported", lambda: ray)
+    monkeypatch.setattr(onray, "PAUSE", 0.01)
+    engine = onray.OnRay(None, None, False, pytest.fail)
+    engine.give(request_for())
+    with pytest.raises(UserError, match=r"lost \(none of its nodes is alive\), with 1 measurement that"):
+        engine.take()
+    assert len(ray.begun) == begun
+
+
+def test_what_no_node_will_answer_is_not_waited_for(request_for, monkeypatch):
+    ray = Dying("RayError", 0)
+    monkeypatch.setattr(ray, "wait", lambda references, timeout: ([], references))
+    monkeypatch.setattr(onray, "_imported", lambda: ray)
+    monkeypatch.setattr(onray, "PAUSE", 0.0)
+    engine = onray.OnRay(None, None, False, pytest.fail)
+    engine.give(request_for())
+    with pytest.raises(UserError, match=r"lost \(none of its nodes is alive\), with 1 measurement that"):
+        engine.take()
 
 
 # --- a Ray of two nodes
@@ -406,8 +514,10 @@ def engine(two):
 
 
 @pytest.fixture
-def swept(engine, tmp_path):
+def swept(engine, tmp_path, monkeypatch):
     """What comes of a sweep of requests over both nodes, by some work in place of a measurement."""
+
+    monkeypatch.setattr(onray, "PAUSE", 0.5)
 
     def sweep(wanted, work, during=lambda done: None):
         engine._work = work

@@ -100,7 +100,9 @@ WRONG = {
     "a switch": (GRID + "scale = true", "scale: True is no name"),
     "two weights": (GRID + "weights = ['a', 'b']", "make a grid for each"),
     "a filter of no kind": (GRID + "exclude = 'esc'", "exclude: it is no list of tables; write: [{"),
-    "an empty filter": (GRID + "only = {}", "only: it is no list of tables"),
+    "an empty filter": (GRID + "only = {}", "only: number 1 is an empty table, which would pick all; write: [{ models"),
+    "an empty table": (GRID + "exclude = [{}]", "exclude: number 1 is an empty table, which would pick all; write: [{"),
+    "a scale in words": (GRID + "scale = 'xfour'", "scale: 'four' is no scale; networks are at 2, 3, 4."),
     "a filter's key": (GRID + "only = { model = 'esc' }", "only[1].model: there is no such key. Did you mean 'models'"),
     "a filter of nothing": (
         GRID + "exclude = { models = 'esc-*', scale = 2 }",

@@ -68,6 +68,29 @@ def test_what_stands_beside_is_of_the_same_device_and_way(timed, make_record):
     assert leaders.boards([latency], "memory") == []
 
 
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.609, "609.0"),
+        (0.4878, "487.8"),
+        (0.99996, "1,000"),
+        (1.2345, "1,234"),
+        (0.0, "0.000"),
+        (6e199, "6e+202"),
+        (-0.00123456, "-1.235"),
+    ],
+)
+def test_figures_have_four_digits_and_large_ones_powers(value, told):
+    assert standings._shown(leaders.Figure(value), "latency") == told
+
+
+def test_on_a_page_ranks_stand_to_the_right_and_names_to_the_left(timed):
+    (page,) = (standings.render(leaders.boards([timed("a-x4", [1.0] * 9)]), "html"),)
+    assert "<th class=rank>Rank</th><th class=name data-sort=text>Network</th>" in page
+    assert "<tr><td class=rank>1</td><td class=name>a-x4</td><td>1,000" in page
+    assert page.index("td:first-child { text-align: left; }") < page.index("td.rank, th.rank { text-align: right; }")
+
+
 def test_failures_old_versions_and_disturbances(timed):
     old = timed("a-x4", [1.0] * 9, probe_version=99)
     failed = timed("b-x4", [], status="failed", reason="x")
@@ -112,7 +135,7 @@ def test_the_command(timed, filled, workbench):
     ran = workbench("leaderboard", "--records", folder)
     assert (ran.code, ran.err) == (0, "")
     assert "## A, protocol steady, x4" in ran.out
-    assert "| 1 | esc-x4 | 50 [" in ran.out
+    assert "| 1 | esc-x4 | 50.00 [" in ran.out
     assert (
         workbench("leaderboard", "--select", "variant=esc-fp*", "--json", "--records", folder).out.count('"rank"') == 1
     )

@@ -1,6 +1,7 @@
 """Places: a folder, and buckets of a real S3 server on loopback and of fsspec's memory; the same tests on each."""
 
 import errno
+import importlib
 import json
 import os
 import re
@@ -412,6 +413,16 @@ def test_an_object_too_large_or_cut_short_is_reported_by_name(tmp_path, make_rec
 
 
 # --- addresses
+
+
+@pytest.mark.parametrize(("scheme", "package"), [("s3", "s3fs"), ("gs", "gcsfs")])
+def test_what_an_address_needs_is_told_as_the_page_says_it(monkeypatch, scheme, package):
+    monkeypatch.setattr("fsspec.url_to_fs", lambda *where, **how: importlib.import_module(f"no_such_{package}"))
+    with pytest.raises(UserError) as error:
+        store.read(store.where(f"{scheme}://bucket/x"))
+    assert str(error.value).endswith(
+        f" needs the package {package}, which is not installed: pip install -c constraints.txt -e '.[{scheme}]'"
+    )
 
 
 def test_an_address_is_no_folder_and_says_so():

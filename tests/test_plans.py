@@ -112,7 +112,7 @@ def test_what_would_not_fit_is_left_out_and_its_memory_was_counted_once(workbenc
     records = ("--records", tmp_path / "records")
     ran = workbench("plan", file, *records)
     assert "left out: latency of imdn-x4 under steady+rtx-3090+cuda: planned to need 0.0 GB" in ran.out
-    assert ran.out.endswith("1 measurements: 0 done, 0 missing, 1 left out.\n")
+    assert ran.out.endswith("1 measurement: 0 done, 0 missing, 1 left out.\n")
     assert "memory to plan with: 1 missing of 1" in ran.err
     assert "memory to plan with" not in workbench("plan", file, *records).err
     assert "latency" in workbench("plan", file, *records, "--insist").out
@@ -125,7 +125,10 @@ def test_a_plan_needs_no_place_to_write_and_a_sweep_asks_for_one_first(workbench
     gpu.write_text('[[grid]]\nmodels = "imdn-x4"\nprobes = "latency"\nprotocols = "steady+cuda"\ngpu = "rtx-3090"\n')
     here.write_text(GRID)
     ran = workbench("plan", gpu, *records)
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "1 measurements: 0 done, 1 missing.")
+    assert (ran.code, ran.out.splitlines()[-1]) == (
+        0,
+        "1 measurement: 0 done, 1 missing; no record of the like tells how long they take.",
+    )
     assert ran.out.splitlines()[1].endswith(" GB")
     assert ran.err.count("Planned memory could not be stored, and is counted anew by each plan: Cannot write") == 1
     monkeypatch.setattr(execute, "measure", lambda request: pytest.fail("measured"))

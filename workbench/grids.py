@@ -110,6 +110,8 @@ def _points(grid: Section) -> list[_Point]:
     variants = [v for v in grid.made("models", lambda: execute.resolve(_variants(named))) if str(v.scale) in scales]
     if not variants:
         known = ", ".join(map(str, models.SCALES))
+        if strange := next((scale for scale in scales if not scale.isdecimal()), None):
+            raise grid.wrong("scale", f"{strange!r} is no scale; networks are at {known}")
         raise grid.wrong("scale", f"none of {', '.join(named)} is at x{' or x'.join(scales)}; networks are at {known}")
     counted = [p.name for p in probes.PROBES.values() if not p.across and not p.real]
     of = {k: _words(grid, k) or d for k, d in (("probes", counted), ("protocols", ["esc"]))}
@@ -163,8 +165,12 @@ def _filter(points: Sequence[_Point], grid: Section, name: str) -> set[int]:
     """The places of what any table of a filter picks; one that picks nothing is a mistake, and would go unseen."""
     told = grid.values[name]
     tables = told if isinstance(told, list) else [told]
-    if not all(isinstance(t, dict) and t for t in tables):
+    if not all(isinstance(t, dict) for t in tables):
         raise grid.wrong(name, "it is no list of tables; write: [{ models = 'elan*', scale = 2 }]")
+    if empty := next((n for n, t in enumerate(tables, start=1) if not t), None):
+        raise grid.wrong(
+            name, f"number {empty} is an empty table, which would pick all; write: [{{ models = 'elan*' }}]"
+        )
     picked = set[int]()
     for number, values in enumerate(tables, start=1):
         table = Section(grid.file, grid.text, f"{grid.place}.{name}[{number}]", values)

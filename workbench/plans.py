@@ -69,10 +69,13 @@ class Plan:
         """What it says in words, what is left out first."""
         named = {r.identity: str(r) for r in self.asked}
         out = [f"left out: {named[identity]}: {why}" for identity, why in self.left_out.items()]
-        told = f"{len(self.asked)} measurements: {self.done} done, {len(self.missing)} missing"
+        many = f"{len(self.asked)} measurement{'s' * (len(self.asked) != 1)}"
+        told = f"{many}: {self.done} done, {len(self.missing)} missing"
         told += f", {len(self.left_out)} left out" if self.left_out else ""
         if self.unknown < len(self.missing):
             told += f"; {'at least' if self.unknown else 'about'} {words(self.seconds)} one after the other"
+        elif self.missing:
+            told += "; no record of the like tells how long they take"
         return [*out, told + "."]
 
 

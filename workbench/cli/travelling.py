@@ -99,8 +99,7 @@ def import_(
         )
     for mine, its in merged.conflicts:
         print(
-            f"workbench: {mine.probe} of {mine.variant} on {mine.machine} at {mine.recorded_at} "
-            f"{merging.differing(mine, its)}; what is here stays as it is.",
+            f"workbench: {merging.differing(mine, its)}; what is here stays as it is.",
             file=sys.stderr,
         )
     if as_json:
@@ -155,7 +154,7 @@ def diff(
 
     allowed = changes.MARGIN if margin is None else margin
     if not 0 <= allowed < 10:
-        raise UserError(f"--margin was given {allowed:g}; give a fraction from 0 on, such as 0.05 for 5 %.")
+        raise UserError(f"--margin was given {allowed:g}; give a fraction from 0 to below 10, such as 0.05 for 5 %.")
 
     def newest(named: str) -> Mapping[str, Record]:
         contents = states.state(named).told()

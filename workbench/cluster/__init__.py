@@ -64,6 +64,10 @@ def opened(
     Here, `how` measures, and each in its turn.
     """
     name, where = kind(on)
+    if logs and name != "ray":
+        raise UserError(
+            f"--logs shows what Ray's nodes print, and this is --on {on}; add --on ray, or leave --logs out."
+        )
     if name == LOCAL:
         placed(wanted, here=True)
         yield Opened(Here(how), list(wanted), lambda todo: 1)

@@ -25,6 +25,9 @@ from .places import Node, Takes
 RETRIES = 3
 """How often a measurement is begun again that was lost with its node or its process."""
 
+PAUSE = 4.0
+"""Seconds before it is, doubled each time: Ray takes up to half a minute to see that a node has gone."""
+
 ROLL_CALL = 300.0
 """Seconds in which every node has to say what it is; the first of a node's processes imports this package."""
 
@@ -50,10 +53,12 @@ class OnRay:
         self._flying = dict[Any, tuple[Request, Node | None]]()
         self._tries = Counter[str]()
         self._failed = deque[tuple[Request, Record]]()
+        self._later = list[tuple[float, Request]]()  # what is begun again, and when
 
     def __enter__(self) -> OnRay:
         quiet = {"logging_level": "error", "log_to_driver": self._logs}
         where, overheard = reaching.look(self._address), reaching.Overheard()
+        self._tell(f"Connecting to the Ray at {where}; that may take half a minute.")
         try:
             with overheard:
                 context = self._init(quiet)
@@ -69,7 +74,11 @@ class OnRay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._ray.shutdown()
+        try:
+            self._ray.shutdown()
+        except Exception as trouble:  # what ended the command is to be told, not this
+            if not reaching.is_loss(trouble):
+                raise
 
     def _init(self, quiet: Mapping[str, Any]) -> Any:
         if self._address:
@@ -102,8 +111,7 @@ class OnRay:
 
     def _asked(self, files: Sequence[str]) -> list[Node]:
         about, start = self._ray.remote(node.about), time.time()
-        there = [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
-        if not there:
+        if not (there := self._offering()):
             raise UserError("No node of the Ray cluster offers a core, so nothing can be measured there: ray status.")
         asked = [
             about.options(num_cpus=0, scheduling_strategy=self._on(n["NodeID"])).remote(list(files)) for n in there
@@ -122,6 +130,10 @@ class OnRay:
                     f"The node {name} could not say what it is: {reason}. Is this workbench installed there?"
                 ) from None
         return found
+
+    def _offering(self) -> list[Mapping[str, Any]]:
+        """The nodes that Ray takes for alive and that have a core."""
+        return [n for n in self._ray.nodes() if n["Alive"] and n["Resources"].get("CPU", 0) >= 1]
 
     def kind(self, request: Request) -> Hashable:
         return self._takes(request), request.machine, protocols.device(request.protocol) if request.machine else None
@@ -145,24 +157,31 @@ class OnRay:
     def give(self, request: Request) -> None:
         """Submit it, to a node of its machine if it has one; where none is left, it has failed."""
         takes, at = self._takes(request), None
-        options: dict[str, Any] = {"num_cpus": 1, "max_retries": RETRIES, "scheduling_strategy": "SPREAD"}
+        options: dict[str, Any] = {"num_cpus": 1, "scheduling_strategy": "SPREAD"}
         if request.machine:
             if not (fit := self._fitting(request)):
                 self._fail(request, Outcome("failed", f"no node is left that is {request.machine}"))
                 return
             at = min(fit, key=lambda n: self._load[n.key] / (n.gpus if takes == "gpu" else 1))
             cores = at.cores if takes == "node" else max(1, at.cores // at.gpus)
-            options = {"num_cpus": cores, "max_retries": 0, "scheduling_strategy": self._on(at.key)}
+            options = {"num_cpus": cores, "scheduling_strategy": self._on(at.key)}
             self._load[at.key] += 1
-        options["num_gpus"] = int(takes == "gpu")
+        options |= {"num_gpus": int(takes == "gpu"), "max_retries": 0}  # Ray would begin it again at once
         with self._connected():
             task = self._ray.remote(self._work).options(name=str(request), **options)
             self._flying[task.remote(node.job(request, self._timeout))] = request, at
 
     def take(self) -> tuple[Request, Record]:
+        seen = time.monotonic()
         while not self._failed:
+            self._begin_again()
             with self._connected():
-                ready, _ = self._ray.wait(list(self._flying), timeout=1.0)
+                ready, _ = self._ray.wait(list(self._flying), timeout=1.0) if self._flying else self._idle()
+                if ready:
+                    seen = time.monotonic()
+                elif self._flying and time.monotonic() - seen > PAUSE:
+                    self._look()
+                    seen = time.monotonic()
                 for reference in ready:
                     request, at = self._flying.pop(reference)
                     if at:
@@ -171,15 +190,36 @@ class OnRay:
                         return request, record
         return self._failed.popleft()
 
+    def _idle(self) -> tuple[list[Any], list[Any]]:
+        """Until the first of what is begun again is due."""
+        time.sleep(max(0.0, min((when for when, _ in self._later), default=0.0) - time.monotonic()))
+        return [], []
+
+    def _begin_again(self) -> None:
+        """Give what was lost and has waited long enough."""
+        due = [request for when, request in self._later if when <= time.monotonic()]
+        self._later = [(when, request) for when, request in self._later if request not in due]
+        for request in due:
+            self.give(request)
+
+    def _look(self, without: str | None = None) -> set[str]:
+        """Which nodes are left; where none is, Ray would have us wait without end."""
+        keys = {n["NodeID"] for n in self._offering()} - {without}
+        if not keys:
+            raise ConnectionError("none of its nodes is alive")
+        return keys
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[None]:
         """A cluster that is lost ends the sweep: no measurement has failed by that."""
         try:
             yield
-        except ConnectionError as error:
-            left = len(self._flying)
+        except Exception as error:
+            if not reaching.is_loss(error):
+                raise
+            left = len(self._flying) + len(self._later)
             raise UserError(
-                f"The Ray cluster is lost ({str(error).rstrip('.')}), with {left} measurement{'s' * (left != 1)} that "
+                f"The Ray cluster is lost ({reaching.reason(error)}), with {left} measurement{'s' * (left != 1)} that "
                 "it was at or had before it. What came back is stored; the same command measures the rest."
             ) from None
 
@@ -188,8 +228,8 @@ class OnRay:
         errors = self._ray.exceptions
         try:
             told = json.loads(self._ray.get(reference))
-        except errors.OutOfMemoryError:
-            self._fail(request, Outcome("out-of-memory", "Ray ended it, because its node ran out of memory"))
+        except errors.OutOfMemoryError as error:
+            self._lost(request, at, error)
         except errors.RayTaskError as error:
             self._fail(request, Outcome("failed", str(error.cause), details={"traceback": traceback.format_exc()}))
         except errors.RayError as error:
@@ -203,20 +243,23 @@ class OnRay:
     def _lost(self, request: Request, at: Node | None, error: Exception) -> None:
         """Its node or process has gone: it is begun on another one, unless that was tried often enough.
 
-        For some seconds Ray may list a node as alive on which it places nothing any more.
+        For some seconds Ray may list a node as alive on which it places nothing any more. What had a node to itself
+        and took more memory than there is would do so again.
         """
-        alive = {n["NodeID"] for n in self._ray.nodes() if n["Alive"]}
         errors = self._ray.exceptions
-        if at and isinstance(error, errors.NodeDiedError | errors.TaskUnschedulableError):
-            alive -= {at.key}
-        self.nodes = [n for n in self.nodes if n.key in alive]
         self._tries[request.identity] += 1
-        if request.machine and self._tries[request.identity] <= RETRIES:
-            self.give(request)
+        tries = self._tries[request.identity]
+        self._later.append((time.monotonic() + PAUSE * 2 ** (tries - 1), request))
+        gone = isinstance(error, errors.NodeDiedError | errors.TaskUnschedulableError)
+        alive = self._look(at.key if at and gone else None)
+        self.nodes = [n for n in self.nodes if n.key in alive]
+        short = isinstance(error, errors.OutOfMemoryError)
+        if tries <= RETRIES and not (short and at):
             return
-        times = self._tries[request.identity] if request.machine else 1 + RETRIES
-        why = f"lost with its node or its process, begun {times} times: {type(error).__name__}"
-        self._fail(request, Outcome("failed", why))
+        self._later.pop()
+        why = f"lost with its node or its process, begun {tries} times: {type(error).__name__}"
+        ended = Outcome("out-of-memory", "Ray ended it, because its node ran out of memory")
+        self._fail(request, ended if short else Outcome("failed", why))
 
     def _fail(self, request: Request, outcome: Outcome) -> None:
         self._failed.append((request, execute.unmeasured(request, outcome)))

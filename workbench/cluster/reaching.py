@@ -107,16 +107,28 @@ class Overheard(logging.Handler):
         self._warnings.__exit__(kind, error, trace)
 
 
+def is_loss(error: Exception) -> bool:
+    """Whether an error of Ray's calls says that the cluster is gone: Ray lets through those of grpc as they are."""
+    kinds = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, ConnectionError) or not kinds.isdisjoint(("ray", "grpc"))
+
+
+def reason(error: Exception) -> str:
+    """What it says, in one line; of an error of grpc its details, without the state of the call."""
+    details = getattr(error, "details", None)
+    told = " ".join(str((details() if callable(details) else None) or error).split())
+    if match := re.search(r'details = "([^"]+)"', told):  # as Ray quotes one within its own words
+        told = match[1]
+    return told.rstrip(".") or type(error).__name__
+
+
 def refused(where: str, error: Exception, overheard: str = "") -> UserError:
     """Why no cluster could be had, in one line, with what to do about it."""
     told = re.sub(r"Traceback \(most recent call last\):\n(?:[ \t].*\n)*", "", str(error))
     mend = "It may be too busy to answer in time: try again, or leave --on out."
     if "authentication token" in f"{told} {overheard}":
         told = "it takes a token, and there is none here, or another"
-        mend = (
-            "Copy ~/.ray/auth_token of its head node to the same place here, or set RAY_AUTH_TOKEN; see `ray "
-            "get-auth-token`."
-        )
+        mend = "Set RAY_AUTH_MODE=token here, and RAY_AUTH_TOKEN to what `ray get-auth-token` says on its head node."
     elif "connection timeout" in told:
         told = f"something listens there, but not as Ray's client server does{overheard and f' ({overheard})'}"
         mend = f"That is at port {PORT} of the head node, unless `ray start` was told otherwise."

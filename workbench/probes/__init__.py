@@ -53,6 +53,11 @@ class Probe:
     """The probe whose value this one takes under every protocol that could have made a printed figure."""
 
     @property
+    def exact(self) -> bool:
+        """Whether any two measurements of one thing agree to the last digit; a search's grow with the protocols."""
+        return not (self.timed or self.real or self.across)
+
+    @property
     def module(self) -> str | None:
         """The file that holds its `measure`. A search runs another probe; `evaluate` judges images by all at once."""
         return None if self.across or self.images else f"workbench.probes.{self.name.replace('-', '_')}"

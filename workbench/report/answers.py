@@ -9,6 +9,9 @@ from workbench.spec import Record
 
 from .layout import DAGGER, DOUBLE_DAGGER, spanned
 
+LONG = 1e15
+"""From here on a figure is written as a power of ten."""
+
 HOW = {"fake": " (on fake tensors)", "real": " (on real tensors)", "real+extrapolated": " (extrapolated)"}
 """What stands behind the figure of somebody's own network that was not counted on meta tensors."""
 
@@ -59,7 +62,8 @@ def _told(record: Record) -> str:
 
 def figure(record: Record, digits: int = 4) -> str:
     """Whole numbers as they are, others to the digits that mean something."""
-    return f"{record.value:,.0f}" if float(record.value).is_integer() else f"{record.value:.{digits}g}"
+    whole = float(record.value).is_integer() and abs(record.value) < LONG
+    return f"{record.value:,.0f}" if whole else f"{record.value:.{digits}g}"
 
 
 def _of_runs(record: Record, mark: str) -> str:

@@ -57,10 +57,17 @@ def _shown(figure: Figure | None, probe: str) -> str:
     if figure is None:
         return "–"
     factor = UNITS[probe][1]
-    told = f"{figure.value * factor:,.4g}" if abs(figure.value * factor) < 1000 else f"{figure.value * factor:,.0f}"
+    told = _digits(figure.value * factor)
     if figure.low is not None and figure.high is not None:
-        told += f" [{figure.low * factor:.4g}, {figure.high * factor:.4g}]"
+        told += f" [{_digits(figure.low * factor)}, {_digits(figure.high * factor)}]"
     return f"{told}{' ‡' if figure.disturbed else ''}"
+
+
+def _digits(value: float) -> str:
+    """Four digits, zeros at the end too, as a column has them; of what is larger all before the point."""
+    if abs(value) < 1000:
+        return f"{value:#,.4g}".rstrip(".")
+    return f"{value:,.0f}" if abs(value) < answers.LONG else f"{value:.4g}"
 
 
 def _rows(board: Board) -> list[list[str]]:
@@ -141,10 +148,14 @@ def _json(boards: Sequence[Board]) -> str:
 def _html(boards: Sequence[Board]) -> str:
     parts = ["<h1>Leaderboard</h1>\n"]
     for board in boards:
-        head = "<th>Rank</th><th data-sort=text>Network</th>" + "".join(
+        head = "<th class=rank>Rank</th><th class=name data-sort=text>Network</th>" + "".join(
             f"<th>{UNITS[c][0]}</th>" for c in _columns(board)
         )
-        body = "\n".join(f"<tr>{''.join(f'<td>{escape(e)}</td>' for e in row)}</tr>" for row in _rows(board))
+        body = "\n".join(
+            f"<tr><td class=rank>{escape(rank)}</td><td class=name>{escape(name)}</td>"
+            f"{''.join(f'<td>{escape(e)}</td>' for e in figures)}</tr>"
+            for rank, name, *figures in _rows(board)
+        )
         table = f'<table class="sortable">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>'
         parts.append(f'<section>\n<h2>{escape(_title(board))}</h2>\n<div class="wide">\n{table}\n</div>\n</section>\n')
     told = f"{DISTURBED}. " if _marked(boards) else ""
@@ -220,7 +231,11 @@ def _on(change: Change) -> str:
 def _told(change: Change) -> str:
     a, b = change.before, change.after
     assert a is not None
-    told = f"{' to '.join(_figures([r for r in (a, b) if r]))} {a.unit}{'' if b else ', only in the first'}"
+    there = [r for r in (a, b) if r]
+    figures, sound = _figures(there), all(r.status == "ok" for r in there)
+    if not sound:
+        figures = [f"{f} {r.unit}" if r.status == "ok" else f for f, r in zip(figures, there, strict=True)]
+    told = f"{' to '.join(figures)}{f' {a.unit}' if sound else ''}{'' if b else ', only in the first'}"
     if change.ratio is not None and change.ratio != 1:
         by = change.ratio - 1
         told += f", {by:+.1%}" if abs(by) >= 0.0005 else f", {100 * by:+.1g}%"

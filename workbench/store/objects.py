@@ -12,7 +12,10 @@ from workbench.spec import UserError
 T = TypeVar("T")
 
 PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
-"""What fsspec needs for a kind of storage; both are in the extras `s3` and `gs`."""
+"""What fsspec needs for a kind of storage."""
+
+EXTRAS = {"s3fs": "s3", "gcsfs": "gs"}
+"""The extra that a package is in."""
 
 CONNECT, ANSWER = 5, 15
 """Seconds until a connection stands, and between two pieces of an answer."""
@@ -51,12 +54,13 @@ def connected(url: str) -> tuple[Any, str]:
     if scheme not in fsspec.available_protocols():
         raise UserError(f"No storage {scheme!r}, of {url}. Known are a folder, s3://, gs:// and what else fsspec has.")
     package = PACKAGES.get(scheme, f"fsspec's file system for {scheme}")
+    mend = f"-c constraints.txt -e '.[{EXTRAS[package]}]'" if package in EXTRAS else package
     logging.getLogger(package).setLevel(logging.CRITICAL)  # it logs with a traceback what it raises, and we tell
     try:
         options = S3 if package == "s3fs" else {}
         files, root = fsspec.url_to_fs(url, use_listings_cache=False, **options)
     except ImportError:
-        raise UserError(f"{url} needs the package {package}, which is not installed: pip install {package}") from None
+        raise UserError(f"{url} needs the package {package}, which is not installed: pip install {mend}") from None
     except Exception as error:  # whatever its client raises: each has a hierarchy of its own
         raise UserError(
             f"The address {url} cannot be used: {sentence(error)}. For example: s3://bucket/records"
