@@ -239,7 +239,7 @@ def test_what_is_no_figure_has_no_unit_and_a_large_one_is_a_power(timed):
 def test_a_margin_too_large_is_told_its_bounds(two, workbench):
     ran = workbench("diff", *two, "--margin", "1e9")
     assert (ran.code, ran.out) == (2, "")
-    assert "--margin was given 1e+09; give a fraction from 0 to below 10, such as 0.05 for 5 %." in ran.err
+    assert "--margin was given 1e9: 1e+09 is 1e+11 %; write 100% at most." in ran.err
 
 
 def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, workbench):
@@ -271,7 +271,7 @@ def test_a_commit_s_records_are_a_state(make_record, tmp_path, monkeypatch, work
         (("nowhere", "nowhere"), "There is no 'nowhere' to compare. Give a folder of records, a bundle"),
         (("", "nowhere"), "There is an empty word after diff, "),
         (("nowhere.zip", "a"), "There is no bundle nowhere.zip."),
-        ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 to below 10"),
+        ((".", ".", "--margin", "-1"), "--margin was given -1; give a fraction from 0 to 1"),
         ((".", ".", "--margin", "nan"), "--margin was given nan; write a fraction or per cent"),
     ],
 )

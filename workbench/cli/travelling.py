@@ -153,8 +153,8 @@ def diff(
     from workbench.report import standings
 
     allowed = changes.MARGIN if margin is None else margin
-    if not 0 <= allowed < 10:
-        raise UserError(f"--margin was given {allowed:g}; give a fraction from 0 to below 10, such as 0.05 for 5 %.")
+    if allowed < 0:
+        raise UserError(f"--margin was given {allowed:g}; give a fraction from 0 to 1, such as 0.05, or 5%.")
 
     def newest(named: str) -> Mapping[str, Record]:
         contents = states.state(named).told()
