@@ -192,7 +192,9 @@ def test_the_command_says_it_and_a_lab_s_ci_can_fail_on_it(two, workbench, tmp_p
     assert (told[1]["before"], told[1]["after"]) == (967500, 967501)
 
 
-@pytest.mark.parametrize(("margin", "code"), [("0.9", 0), ("90%", 0), (" 90 % ", 0), ("5", 0), ("0.05", 3), ("5%", 3)])
+@pytest.mark.parametrize(
+    ("margin", "code"), [("0.9", 0), ("90%", 0), (" 90 % ", 0), ("1", 0), ("5", 2), ("0.05", 3), ("5%", 3)]
+)
 def test_a_margin_is_a_fraction_or_per_cent(two, workbench, margin, code):
     ran = workbench("diff", *two, "--check", "--select", "probe=latency", f"--margin={margin}")
     assert ran.code == code, ran.err
