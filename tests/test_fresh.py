@@ -97,8 +97,8 @@ def test_a_server_that_was_killed_is_started_again():
 LISTENS = """
 import sys, time
 def wait(swallow):
-    print("ready", file=sys.stderr, flush=True)
     try:
+        print("ready", file=sys.stderr, flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         if not swallow:
