@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -62,13 +63,10 @@ def _held(records: Path) -> dict[str, str]:
         return {"": hashlib.sha256(json.dumps(store.at(records).names()).encode()).hexdigest()}
     told = dict[str, Any]()
     for path in sorted(records.glob("*.jsonl")):
-        try:
-            lines = path.read_bytes().splitlines()
-        except OSError:
-            continue
-        for line in lines:
-            found = _PROBE.search(line)
-            told.setdefault(found[1].decode(errors="replace") if found else "", hashlib.sha256()).update(line + b"\n")
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            for line in file:
+                found = _PROBE.search(line)
+                told.setdefault(found[1].decode(errors="replace") if found else "", hashlib.sha256()).update(line)
     digests = {probe: one.hexdigest() for probe, one in told.items()}
     return digests | {ARRAYS: _digest(records, records.rglob("*.gz"))}
 

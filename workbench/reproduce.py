@@ -82,25 +82,28 @@ def _notebooks(names: Sequence[str], records: Path, results: Path) -> None:
     parameters = {"records": str(records), "results": str(results)}
     noted, ran = made.noted(results), list[str]()
 
-    def inputs(some: Iterable[str]) -> dict[str, str]:
-        return made.inputs(records, {name: partial(_tells, name) for name in some}, parameters)
+    def inputs() -> dict[str, str]:
+        return made.inputs(records, {name: partial(_tells, name) for name in names}, parameters)
 
     def execute(some: Sequence[str]) -> None:
+        if not some:
+            return
         from workbench import kernels
 
         ran.extend(some)
         works = [partial(_executed, name, results / "report" / f"{name}.ipynb", parameters) for name in some]
         kernels.abreast(works, min(ABREAST, machine.threads()))
 
+    of = inputs()
     for name in (n for n in names if n in MEASURING):
-        if noted.get(name) != inputs([name])[name]:
+        if noted.get(name) != of[name]:
             execute([name])
-            noted |= inputs([name])  # what it lacked, it has measured
-    of = inputs(n for n in names if n not in MEASURING)
-    execute([n for n in of if n != LAST and noted.get(n) != of[n]])
+            of = inputs()  # what it lacked, it has measured
+            noted[name] = of[name]
+    execute([n for n in names if n not in (*MEASURING, LAST) and noted.get(n) != of[n]])
     if ran or noted.get(LAST) != of[LAST]:
         execute([LAST])
-        made.note(results, noted | of)
+        made.note(results, noted | {n: of[n] for n in names if n not in MEASURING})
     else:
         print("notebooks: nothing changed since they were executed", file=sys.stderr)
 

@@ -37,7 +37,7 @@ class Store:
 def folder(records: str | Path | None) -> Path:
     """A folder of records; the workbench's own if none is named."""
     if isinstance(records, str) and "://" in records:
-        return store.places.where(records)
+        return store.where(records)
     return store.default() if records is None else _path(records, "records")
 
 

@@ -47,7 +47,7 @@ def _place(text: str) -> Path:
     """The place of records: a folder, or the address of object storage."""
     from workbench.store import places
 
-    return places.where(text) if "://" in text else Path(text)
+    return places.where(text)
 
 
 def fraction(option: str, help: str) -> Any:
